@@ -1,0 +1,205 @@
+#include "memory.h"
+
+#include "base/scope.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { SPARES_MAX = 64, WAIT_SLICE_MS = 100 };
+
+// A buffer that was given back and is kept for the next taker of the same size: a fresh one of
+// some megabytes would have to be faulted in page by page.
+struct spare {
+    void *bytes;
+    size_t size;
+};
+
+struct memory {
+    uint64_t ceiling;
+    pthread_mutex_t lock; // guards what follows
+    uint64_t used;        // handed out
+    uint64_t spare_bytes; // used + spare_bytes <= ceiling
+    struct spare spares[SPARES_MAX];
+    size_t spare_count;
+    struct memory_ticket *first; // waiting, oldest first
+    struct memory_ticket **last_next;
+};
+
+struct memory *memory_new(uint64_t ceiling_bytes)
+{
+    struct memory *memory = calloc(1, sizeof(*memory));
+    if (!memory)
+        return NULL;
+    memory->ceiling = ceiling_bytes;
+    memory->last_next = &memory->first;
+    pthread_mutex_init(&memory->lock, NULL);
+    return memory;
+}
+
+static void drop_spare_locked(struct memory *memory, size_t index)
+{
+    free(memory->spares[index].bytes);
+    memory->spare_bytes -= memory->spares[index].size;
+    memory->spares[index] = memory->spares[--memory->spare_count];
+}
+
+void memory_free(struct memory *memory)
+{
+    if (!memory)
+        return;
+    while (memory->spare_count)
+        drop_spare_locked(memory, 0);
+    pthread_mutex_destroy(&memory->lock);
+    free(memory);
+}
+
+uint64_t memory_ceiling(const struct memory *memory)
+{
+    return memory->ceiling;
+}
+
+static void *take_spare_locked(struct memory *memory, size_t size)
+{
+    for (size_t i = 0; i < memory->spare_count; i++) {
+        if (memory->spares[i].size != size)
+            continue;
+        void *bytes = memory->spares[i].bytes;
+        memory->spare_bytes -= size;
+        memory->spares[i] = memory->spares[--memory->spare_count];
+        return bytes;
+    }
+    return NULL;
+}
+
+// Counts `size` as used if it fits, spares making room; *ret_spare is a buffer ready to use or NULL.
+static bool reserve_locked(struct memory *memory, size_t size, void **ret_spare)
+{
+    if (memory->used + size > memory->ceiling)
+        return false;
+    *ret_spare = take_spare_locked(memory, size);
+    while (memory->used + memory->spare_bytes + size > memory->ceiling)
+        drop_spare_locked(memory, 0);
+    memory->used += size;
+    return true;
+}
+
+// Grants what fits now, oldest first; nobody overtakes a large request that still waits.
+static void grant(struct memory *memory)
+{
+    for (;;) {
+        pthread_mutex_lock(&memory->lock);
+        struct memory_ticket *ticket = memory->first;
+        void *bytes = NULL;
+        if (!ticket || !reserve_locked(memory, ticket->size, &bytes)) {
+            pthread_mutex_unlock(&memory->lock);
+            return;
+        }
+        memory->first = ticket->next;
+        if (!memory->first)
+            memory->last_next = &memory->first;
+        pthread_mutex_unlock(&memory->lock);
+
+        size_t size = ticket->size;
+        if (!bytes)
+            bytes = malloc(size);
+        if (!bytes) {
+            pthread_mutex_lock(&memory->lock);
+            memory->used -= size;
+            pthread_mutex_unlock(&memory->lock);
+        }
+        ticket->granted(ticket, bytes);
+    }
+}
+
+void memory_ask(struct memory *memory, struct memory_ticket *ticket)
+{
+    ticket->next = NULL;
+    pthread_mutex_lock(&memory->lock);
+    *memory->last_next = ticket;
+    memory->last_next = &ticket->next;
+    pthread_mutex_unlock(&memory->lock);
+    grant(memory);
+}
+
+bool memory_withdraw(struct memory *memory, struct memory_ticket *ticket)
+{
+    bool was_waiting = false;
+    pthread_mutex_lock(&memory->lock);
+    for (struct memory_ticket **at = &memory->first; *at; at = &(*at)->next) {
+        if (*at != ticket)
+            continue;
+        *at = ticket->next;
+        if (!*at)
+            memory->last_next = at;
+        was_waiting = true;
+        break;
+    }
+    pthread_mutex_unlock(&memory->lock);
+    if (was_waiting)
+        grant(memory); // it may have stood before one that fits
+    return was_waiting;
+}
+
+struct waiter {
+    struct memory_ticket ticket;
+    pthread_mutex_t lock; // guards what follows
+    pthread_cond_t changed;
+    bool is_granted;
+    void *bytes;
+};
+
+static void waiter_granted(struct memory_ticket *ticket, void *bytes)
+{
+    struct waiter *waiter = CONTAINER_OF(ticket, struct waiter, ticket);
+    pthread_mutex_lock(&waiter->lock);
+    waiter->bytes = bytes;
+    waiter->is_granted = true;
+    pthread_cond_signal(&waiter->changed);
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+void *memory_wait(struct memory *memory, struct call *call, size_t size)
+{
+    struct waiter waiter = {.ticket = {.size = size, .granted = waiter_granted}};
+    pthread_mutex_init(&waiter.lock, NULL);
+    pthread_cond_init(&waiter.changed, NULL);
+    memory_ask(memory, &waiter.ticket);
+
+    pthread_mutex_lock(&waiter.lock);
+    while (!waiter.is_granted) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += WAIT_SLICE_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        pthread_cond_timedwait(&waiter.changed, &waiter.lock, &until);
+        if (waiter.is_granted || !atomic_load(&call->is_cancelled))
+            continue;
+        pthread_mutex_unlock(&waiter.lock);
+        bool was_waiting = memory_withdraw(memory, &waiter.ticket);
+        pthread_mutex_lock(&waiter.lock);
+        if (was_waiting)
+            break;
+    }
+    pthread_mutex_unlock(&waiter.lock);
+    pthread_cond_destroy(&waiter.changed);
+    pthread_mutex_destroy(&waiter.lock);
+    return waiter.bytes;
+}
+
+void memory_give_back(struct memory *memory, void *bytes, size_t size)
+{
+    if (!bytes)
+        return;
+    pthread_mutex_lock(&memory->lock);
+    memory->used -= size;
+    if (memory->spare_count < SPARES_MAX && size >= 64 * 1024) {
+        memory->spares[memory->spare_count++] = (struct spare){bytes, size};
+        memory->spare_bytes += size;
+        bytes = NULL;
+    }
+    pthread_mutex_unlock(&memory->lock);
+    free(bytes);
+    grant(memory);
+}

@@ -1,0 +1,348 @@
+#include "image.h"
+
+#include "base/buf.h"
+#include "base/scope.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// ---- what is there already ---------------------------------------------------------------------
+
+static bool is_same_text(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+// The bytes of a tarball depend on these three and its format, which its name tells.
+static bool is_same_image(const struct s3_head *head, const struct image *image)
+{
+    char platform[100];
+    registry_platform_format(&image->resolved->platform, platform);
+    return is_same_text(s3_head_metadata(head, IMAGE_METADATA_DIGEST),
+                        image->resolved->manifest.digest) &&
+           is_same_text(s3_head_metadata(head, IMAGE_METADATA_PLATFORM), platform) &&
+           is_same_text(s3_head_metadata(head, IMAGE_METADATA_TAG), image->line->tag) &&
+           head->size_bytes == image->archive->size_bytes;
+}
+
+static int set_taken(const struct image *image, const struct s3_head *head, struct err *err)
+{
+    const char *digest = s3_head_metadata(head, IMAGE_METADATA_DIGEST);
+    const char *tag = s3_head_metadata(head, IMAGE_METADATA_TAG);
+    if (!digest)
+        return err_set(err, EEXIST,
+                       "an object that no mount published (ETag %s, %" PRIu64
+                       " bytes) stands under that name: choose another name, or remove it first",
+                       head->etag, head->size_bytes);
+    if (strcmp(digest, image->resolved->manifest.digest) == 0)
+        return err_set(err, EEXIST,
+                       "the same image (%s) stands there already with the tag %s, this one has %s: "
+                       "choose another name, or mount with -o overwrite",
+                       digest, tag ? tag : "-", image->line->tag);
+    return err_set(err, EEXIST,
+                   "another image stands under that name: it holds %s, the reference names %s; "
+                   "choose another name%s",
+                   digest, image->resolved->manifest.digest,
+                   image->place->may_overwrite ? "" : ", or mount with -o overwrite (never under "
+                                                      "releases/)");
+}
+
+// Looks at the object that bears the name now: *ret_is_there and *ret_is_same, or an error.
+static int look_at_name(const struct image *image, struct call *call, bool *ret_is_there,
+                        bool *ret_is_same, struct err *err)
+{
+    struct s3_head head = {0};
+    int error = s3_object_head(image->place->client, call, image->key, &head, err);
+    if (error == -ENOENT) {
+        *ret_is_there = *ret_is_same = false;
+        return 0;
+    }
+    if (error < 0)
+        return error;
+    *ret_is_there = true;
+    *ret_is_same = is_same_image(&head, image);
+    if (!*ret_is_same && !image->place->may_overwrite)
+        error = set_taken(image, &head, err);
+    s3_head_done(&head);
+    return error;
+}
+
+// ---- preparing ---------------------------------------------------------------------------------
+
+static int begin_upload(struct image *image, struct call *call, struct err *err)
+{
+    uint8_t random[16];
+    if (!digest_random(random, sizeof(random)))
+        return err_set(err, EIO, "the kernel gives no random bytes");
+    digest_hex(random, sizeof(random), image->upload_token);
+    char platform[100];
+    registry_platform_format(&image->resolved->platform, platform);
+    const struct s3_metadata metadata[] = {
+        {IMAGE_METADATA_DIGEST, image->resolved->manifest.digest},
+        {IMAGE_METADATA_PLATFORM, platform},
+        {IMAGE_METADATA_TAG, image->line->tag},
+        {IMAGE_METADATA_UPLOAD, image->upload_token},
+    };
+    const struct s3_put put = {
+        .key = image->key,
+        .content_type = image->line->format == ARCHIVE_FORMAT_TAR_GZ ? "application/gzip"
+                                                                      : "application/x-tar",
+        .metadata = metadata,
+        .metadata_count = ARRAY_SIZE(metadata),
+    };
+    int error = s3_multipart_create(image->place->client, call, &put, &image->upload, err);
+    image->has_upload = error == 0;
+    return error;
+}
+
+static int check_key(const struct image *image, struct err *err)
+{
+    // The record's key is the longest that belongs to it: its own name, an ETag, a directory.
+    auto_free char *record_key = record_object_key(
+        image->place->prefix, image->key, "\"00000000000000000000000000000000-10000\"");
+    if (!record_key)
+        return err_no_memory(err);
+    if (strlen(record_key) > S3_KEY_SIZE_MAX)
+        return err_set(err, ENAMETOOLONG,
+                       "directory and name are %zu bytes too long: with its record's key it has to "
+                       "fit into S3's %d bytes",
+                       strlen(record_key) - S3_KEY_SIZE_MAX, S3_KEY_SIZE_MAX);
+    return 0;
+}
+
+int image_prepare(struct image *image, struct call *call, struct err *err)
+{
+    const struct image_place *place = image->place;
+    const struct plan_options plan_options = {
+        .memory_bytes = place->memory_bytes,
+        .parallel = (unsigned)place->parallel,
+    };
+    bool is_there;
+    if (check_key(image, err) < 0 ||
+        registry_image_resolve(place->registry, call, &image->line->reference,
+                               &image->line->platform, &image->resolved, err) < 0 ||
+        archive_new(image->resolved, image->line->tag, image->line->format, &image->archive, err) <
+            0 ||
+        look_at_name(image, call, &is_there, &image->is_unchanged, err) < 0)
+        return -err->errnum;
+    status_row_set_total(image->status, image->archive->size_bytes);
+    if (image->is_unchanged)
+        return 0;
+    if (plan_new(image->archive->size_bytes, &plan_options, NULL, 0, &image->plan, err) < 0)
+        return -err->errnum;
+    return begin_upload(image, call, err);
+}
+
+// ---- completing --------------------------------------------------------------------------------
+
+// The ETag that most stores give a multipart object: the MD5 of its parts' MD5s, and their count.
+// Stores that encrypt with KMS give another; then the record is stored once more under that.
+static int predict_etag(const struct image *image, char ret_etag[S3_ETAG_SIZE])
+{
+    const struct s3_part *parts = pump_parts(image->pump);
+    size_t count = image->plan->part_count;
+    auto_free uint8_t *md5s = malloc(count * MD5_SIZE);
+    if (!md5s)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        if (strlen(parts[i].etag) != 2 + 2 * MD5_SIZE ||
+            !digest_from_hex(parts[i].etag + 1, (size_t)2 * MD5_SIZE, md5s + i * MD5_SIZE))
+            return -EINVAL;
+    struct digest_piece piece = {md5s, count * MD5_SIZE};
+    uint8_t md5[MD5_SIZE];
+    char hex[MD5_HEX_SIZE];
+    md5_of(&piece, 1, md5);
+    digest_hex(md5, sizeof(md5), hex);
+    snprintf(ret_etag, S3_ETAG_SIZE, "\"%s-%zu\"", hex, count);
+    return 0;
+}
+
+static char *copy_text(const char *text)
+{
+    return strdup(text ? text : "");
+}
+
+static int record_layers(const struct image *image, struct record *record)
+{
+    const struct archive *archive = image->archive;
+    record->layers = calloc(archive->blob_count ? archive->blob_count : 1, sizeof(*record->layers));
+    if (!record->layers)
+        return -ENOMEM;
+    for (size_t i = 1; i < archive->extent_count; i++) {
+        const struct archive_extent *extent = &archive->extents[i];
+        if (extent->kind != ARCHIVE_BLOB)
+            continue;
+        const struct registry_descriptor *blob = &archive->blobs[extent->blob_index].descriptor;
+        const struct sha256_midstate *midstate = pump_midstate(image->pump, extent->blob_index);
+        struct record_layer *layer = &record->layers[record->layer_count++];
+        memcpy(layer->digest, blob->digest, sizeof(layer->digest));
+        layer->size_bytes = blob->size_bytes;
+        layer->offset = archive->extents[i - 1].offset; // its tar header
+        layer->blob_offset = extent->offset;
+        layer->media_type = copy_text(blob->media_type);
+        layer->has_midstate = midstate != NULL;
+        if (midstate)
+            layer->midstate = *midstate;
+        if (!layer->media_type)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int make_record(const struct image *image, const char *etag, struct record **ret_record,
+                       struct err *err)
+{
+    struct record *record = calloc(1, sizeof(*record));
+    if (!record)
+        return err_no_memory(err);
+    const struct registry_image *resolved = image->resolved;
+    char platform[100];
+    registry_platform_format(&resolved->platform, platform);
+    char host[256] = "";
+    gethostname(host, sizeof(host) - 1);
+
+    record->key = copy_text(image->key);
+    record->etag = copy_text(etag);
+    record->size_bytes = image->archive->size_bytes;
+    pump_sha256(image->pump, record->sha256);
+    record->format = image->line->format;
+    record->reference = copy_text(image->line->reference.text);
+    record->tag = copy_text(image->line->tag);
+    memcpy(record->source_digest, resolved->source_digest, sizeof(record->source_digest));
+    memcpy(record->manifest_digest, resolved->manifest.digest, sizeof(record->manifest_digest));
+    memcpy(record->config_digest, resolved->config.digest, sizeof(record->config_digest));
+    record->platform = copy_text(platform);
+    record->has_zstd_layers = resolved->has_zstd_layers;
+    record->published_ms = clock_now_ms(image->place->clock);
+    record->publisher_host = copy_text(host);
+    record->publisher_uid = image->place->publisher_uid;
+    record->version = copy_text(PRERELEASEFS_VERSION);
+    if (record_layers(image, record) < 0 || !record->key || !record->etag || !record->reference ||
+        !record->tag || !record->platform || !record->publisher_host || !record->version) {
+        record_free(record);
+        return err_no_memory(err);
+    }
+    *ret_record = record;
+    return 0;
+}
+
+static int store_record(const struct image *image, struct call *call, const char *etag,
+                        struct record **ret_record, struct err *err)
+{
+    struct record *record;
+    if (make_record(image, etag, &record, err) < 0)
+        return -err->errnum;
+    if (record_store(image->place->client, call, image->place->prefix, record, err) < 0) {
+        record_free(record);
+        return err_wrap(err, "storing the record");
+    }
+    record_free(*ret_record);
+    *ret_record = record;
+    return 0;
+}
+
+// Another object bears the name by now, or completing failed: whether ours is what stands there
+// after all (the same image, published by another host at the same time) decides.
+static int settle_race(struct image *image, struct call *call, struct err *err)
+{
+    bool is_there, is_same;
+    struct err look = {0};
+    int error = look_at_name(image, call, &is_there, &is_same, &look);
+    if (error == 0 && is_same) {
+        image->is_unchanged = true;
+        return 0;
+    }
+    if (error == -EEXIST)
+        *err = look;
+    return -err->errnum;
+}
+
+static int complete_upload(struct image *image, struct call *call, char ret_etag[S3_ETAG_SIZE],
+                           struct err *err)
+{
+    const struct image_place *place = image->place;
+    const struct s3_metadata identity = {IMAGE_METADATA_UPLOAD, image->upload_token};
+    int error = s3_multipart_complete(
+        place->client, call, &image->upload, pump_parts(image->pump), image->plan->part_count,
+        place->may_overwrite ? S3_CONDITION_NONE : S3_CONDITION_ABSENT, image->archive->size_bytes,
+        &identity, ret_etag, err);
+    if (error == 0) {
+        image->has_upload = false;
+        image->is_published = true;
+    }
+    return error;
+}
+
+// Some stores ignore If-None-Match on completion: the last one wins there. Whoever looks
+// afterwards and finds another upload's object has lost.
+static int check_after(struct image *image, struct call *call, const char *etag, struct err *err)
+{
+    struct s3_head head = {0};
+    int error = s3_object_head(image->place->client, call, image->key, &head, err);
+    if (error < 0)
+        return err_wrap(err, "looking at the completed object");
+    if (strcmp(head.etag, etag) != 0 && !is_same_image(&head, image))
+        error = set_taken(image, &head, err);
+    s3_head_done(&head);
+    return error;
+}
+
+static int complete_with_record(struct image *image, struct call *call, const char *predicted_etag,
+                                struct record **record, struct err *err)
+{
+    char etag[S3_ETAG_SIZE] = "";
+    bool is_there, is_same;
+    if (look_at_name(image, call, &is_there, &is_same, err) < 0)
+        return -err->errnum;
+    if (is_same) { // another host was faster with the very same
+        image->is_unchanged = true;
+        return 0;
+    }
+    if (*predicted_etag && store_record(image, call, predicted_etag, record, err) < 0)
+        return -err->errnum;
+    if (complete_upload(image, call, etag, err) < 0)
+        return err->errnum == EEXIST ? settle_race(image, call, err) : -err->errnum;
+    if (strcmp(etag, predicted_etag) != 0 && store_record(image, call, etag, record, err) < 0)
+        return -err->errnum;
+    return check_after(image, call, etag, err);
+}
+
+int image_complete(struct image *image, struct call *call, struct err *err)
+{
+    struct record *record = NULL;
+    char predicted_etag[S3_ETAG_SIZE] = "";
+    if (predict_etag(image, predicted_etag) < 0)
+        predicted_etag[0] = '\0';
+    int error = complete_with_record(image, call, predicted_etag, &record, err);
+    if (error < 0 || image->is_unchanged || !record) {
+        // The stored record stays: it may be that of the same image, published by another host,
+        // and one of a version that does not exist is never read.
+        record_free(record);
+        return error;
+    }
+    record_cache_put(image->place->records, record);
+    return 0;
+}
+
+int image_undo(struct image *image, struct call *call, struct err *err)
+{
+    if (!image->has_upload)
+        return 0;
+    int error = s3_multipart_abort(image->place->client, call, &image->upload, err);
+    if (error == 0)
+        image->has_upload = false;
+    return error;
+}
+
+void image_done(struct image *image)
+{
+    pump_free(image->pump);
+    plan_free(image->plan);
+    archive_free(image->archive);
+    registry_image_free(image->resolved);
+    free(image->key);
+}

@@ -1,0 +1,70 @@
+// image.h - one image on its way into the bucket: what it is, what is there already, what it
+// becomes. The steps are blocking functions that the publish calls, in this order, on a thread of
+// its own choosing:
+//
+//   image_prepare     the reference is resolved, the name looked at, an upload begun
+//   (pump)            the bytes are moved and verified
+//   image_complete    the record stored, the upload completed: from here on it is visible
+//   image_undo        instead of image_complete: the upload is aborted
+//
+// An object carries who it is in its metadata (IMAGE_METADATA_*), so that the same image under
+// the same name is recognised without anything else.
+#pragma once
+
+#include "base/call.h"
+#include "base/err.h"
+#include "plan.h"
+#include "pump.h"
+#include "record_cache.h"
+#include "reference_file.h"
+#include "registry.h"
+#include "s3.h"
+#include "status.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define IMAGE_METADATA_DIGEST "prereleasefs-digest"     // of the manifest inside
+#define IMAGE_METADATA_PLATFORM "prereleasefs-platform" // "linux/amd64"
+#define IMAGE_METADATA_TAG "prereleasefs-tag"           // what docker load calls it
+#define IMAGE_METADATA_UPLOAD "prereleasefs-upload"     // 32 random hex digits, one upload's own
+
+struct image_place { // where it goes and under which rules; all the caller's, outlives the image
+    struct s3_client *client;
+    struct registry_client *registry;
+    struct record_cache *records;
+    const struct clock *clock;
+    const char *prefix; // of the mount, for the records
+    uint64_t memory_bytes;
+    int parallel;
+    bool may_overwrite; // and it is not under releases/
+    uid_t publisher_uid;
+};
+
+struct image {
+    const struct image_place *place;
+    const struct reference_line *line; // the publish's
+    char *key;
+    struct status_row *status;
+
+    // Set by image_prepare:
+    bool is_unchanged; // the same image stands under that name: nothing to do
+    struct registry_image *resolved;
+    struct archive *archive;
+    struct plan *plan;
+    bool has_upload;
+    char upload_token[33]; // IMAGE_METADATA_UPLOAD
+    struct s3_upload upload;
+
+    bool is_published; // set by image_complete: the object stands under its name
+    struct pump *pump; // the publish makes, starts and hands it over; ended when completing
+};
+
+// ENOENT, EACCES, EEXIST (another image stands under that name) and the rest of the spec's table.
+int image_prepare(struct image *image, struct call *call, struct err *err);
+// The pump has ended well. EEXIST where another host was faster with another image; where it was
+// the same image, is_unchanged is set and the upload is left for image_undo.
+int image_complete(struct image *image, struct call *call, struct err *err);
+// Aborts the upload if there is one; `call` is not the cancelled one.
+int image_undo(struct image *image, struct call *call, struct err *err);
+void image_done(struct image *image); // accepts zeroed; nothing may be running

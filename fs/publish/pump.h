@@ -1,0 +1,55 @@
+// pump.h - moves the bytes of one image: registry -> memory -> hashes and S3, part by part.
+//
+// Each part of the plan is a buffer that is filled by ranged reads of the registry, several parts
+// at once; hashed in the file's order; and uploaded. A part's buffer is given back when it has
+// been both hashed and uploaded, so bytes in flight never exceed the mount's `memory`. Tasks run
+// on two pools: `transfers` (they wait for the network) and `hashers` (they compute).
+//
+// A blob whose bytes do not match its digest is moved once more, from the part in which it begins;
+// the second time the pump fails with EBADMSG. Any other failure is final: requests were retried
+// by the rooms below.
+#pragma once
+
+#include "../memory.h"
+#include "../workers.h"
+#include "base/call.h"
+#include "base/digest.h"
+#include "base/err.h"
+#include "plan.h"
+#include "registry.h"
+#include "s3.h"
+#include "status.h"
+
+#include <stdint.h>
+
+struct pump;
+
+struct pump_options { // all stay the caller's and outlive the pump
+    struct workers *transfers;
+    struct workers *hashers;
+    struct memory *memory;
+    struct s3_client *client;
+    struct registry_client *registry;
+    const struct registry_image *image;
+    const struct archive *archive;
+    const struct plan *plan;
+    const struct s3_upload *upload;
+    struct call *call;
+    struct status_row *status;
+    // Called once, as soon as something failed: nothing more of this image will be wanted. From
+    // any thread, no lock held; the pump winds down and calls `ended` all the same.
+    void (*failed)(void *context, const struct err *err);
+    // Called once, when no task of the pump runs any more. It may be freed from here.
+    void (*ended)(void *context, struct pump *pump);
+    void *context;
+};
+int pump_new(const struct pump_options *options, struct pump **ret_pump, struct err *err);
+void pump_start(struct pump *pump);
+void pump_free(struct pump *pump); // accepts NULL; only before pump_start or after `ended`
+
+const struct err *pump_error(const struct pump *pump); // NULL where all went well; after `ended`
+// What came out; valid after `ended` when pump_error is NULL.
+const struct s3_part *pump_parts(const struct pump *pump); // plan->part_count of them
+void pump_sha256(const struct pump *pump, char ret_hex[SHA256_HEX_SIZE]);
+// The file's midstate where the tar header of archive blob `blob_index` begins; NULL in a .tar.gz.
+const struct sha256_midstate *pump_midstate(const struct pump *pump, size_t blob_index);

@@ -1,0 +1,69 @@
+// record.h - what is known of one published tarball beyond the object itself: the truth for
+// urls.tsv, report.html and for recognising the same image again.
+//
+// A record belongs to one version of one object, (key, ETag), and is never changed: it is stored
+// at PREFIX.prereleasefs/records/DIRECTORY/NAME/ETAG.json, so that two hosts that race for a name
+// cannot overwrite each other's. Formatting and parsing are pure; parsing is total (anyone who may
+// write to the bucket may have written it), and a record whose key or ETag is not the object's is
+// refused.
+#pragma once
+
+#include "base/buf.h"
+#include "base/call.h"
+#include "base/digest.h"
+#include "base/err.h"
+#include "registry.h"
+#include "s3.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { RECORD_LIMIT = 4 * 1024 * 1024 }; // bytes of JSON
+
+struct record_layer {
+    char digest[REGISTRY_DIGEST_SIZE];
+    uint64_t size_bytes;
+    uint64_t offset;      // of its tar header, in the published file
+    uint64_t blob_offset; // of its first byte
+    char *media_type;
+    bool has_midstate; // of the file's SHA-256, at `offset`
+    struct sha256_midstate midstate;
+};
+
+struct record {
+    char *key;
+    char *etag; // with quotes
+    uint64_t size_bytes;
+    char sha256[SHA256_HEX_SIZE]; // of the whole object
+    enum archive_format format;
+    char *reference;                            // as it was written
+    char *tag;                                  // what docker load calls it
+    char source_digest[REGISTRY_DIGEST_SIZE];   // what the reference named: index or manifest
+    char manifest_digest[REGISTRY_DIGEST_SIZE]; // of the platform's manifest inside
+    char config_digest[REGISTRY_DIGEST_SIZE];   // docker's image ID
+    char *platform;                             // "linux/amd64"
+    struct record_layer *layers;
+    size_t layer_count;
+    bool has_zstd_layers; // needs Docker 23
+    int64_t published_ms;
+    char *publisher_host;
+    int64_t publisher_uid;
+    char *version; // of this program
+};
+
+int record_format(const struct record *record, struct buf *ret_json, struct err *err);
+int record_parse(const char *json, size_t size, struct record **ret_record, struct err *err);
+void record_free(struct record *record); // accepts NULL
+// Whether both name one version. Stores differ in where they put an ETag's quotes (a listing has
+// them, some answers to CompleteMultipartUpload do not): they are no part of its identity.
+bool record_etag_equal(const char *a, const char *b);
+// malloc'ed; NULL on no memory. prefix as in tree_prefix.
+char *record_object_key(const char *prefix, const char *key, const char *etag);
+
+int record_store(struct s3_client *client, struct call *call, const char *prefix,
+                 const struct record *record, struct err *err);
+// ENOENT where there is none; EBADMSG where what is there is no record of this object.
+int record_load(struct s3_client *client, struct call *call, const char *prefix, const char *key,
+                const char *etag, struct record **ret_record, struct err *err);
+int record_delete(struct s3_client *client, struct call *call, const char *prefix, const char *key,
+                  const char *etag, struct err *err);

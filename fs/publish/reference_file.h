@@ -1,0 +1,33 @@
+// reference_file.h - the lines of an image reference file; a total, pure parser.
+//
+//   REFERENCE [NAME] [KEY=VALUE]...     (blank lines and #-comments allowed; at most 64 KiB)
+#pragma once
+
+#include "base/err.h"
+#include "registry.h"
+
+#include <stddef.h>
+
+enum { REFERENCE_FILE_LIMIT = 64 * 1024 };
+
+struct reference_defaults {
+    struct registry_platform platform;
+    enum archive_format format;
+};
+
+struct reference_line {
+    unsigned line_number; // from 1, in the whole file
+    struct registry_reference reference;
+    char *name; // of the tarball
+    char *tag;  // what docker load calls the image
+    struct registry_platform platform;
+    enum archive_format format; // from the name's extension
+};
+
+// All lines of `bytes`, or none: EINVAL with the line's number, what is wrong with it and what a
+// right one looks like; two lines with one NAME are wrong too. first_line_number counts on from
+// what stood before. CR LF line ends are taken. *ret_lines is NULL where there are only comments.
+int reference_file_parse(const char *bytes, size_t size, unsigned first_line_number,
+                         const struct reference_defaults *defaults,
+                         struct reference_line **ret_lines, size_t *ret_count, struct err *err);
+void reference_lines_free(struct reference_line *lines, size_t count); // accepts NULL

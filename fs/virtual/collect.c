@@ -1,0 +1,265 @@
+#include "collect.h"
+
+#include "../path.h"
+#include "virtual.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/scope.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    URL_LIMIT = 16 * 1024,     // bytes of one link; a session token takes some 1,500
+    SETTLING_MS = 60 * 1000,   // age under which a tarball's record may still be on its way
+};
+
+bool collect_wants(const struct tree_entry *entry)
+{
+    return !entry->is_directory && !path_is_reference_file(entry->name) &&
+           !virtual_find(entry->name);
+}
+
+// Only what was published has a record; looking for one beside every other file would cost a
+// request each.
+static bool may_have_record(const char *name)
+{
+    size_t size = strlen(name);
+
+    return (size > 4 && strcmp(name + size - 4, ".tar") == 0) ||
+           (size > 7 && strcmp(name + size - 7, ".tar.gz") == 0);
+}
+
+static void free_all(char **texts, size_t count)
+{
+    for (size_t i = 0; texts && i < count; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+void collection_done(struct collection *collection)
+{
+    size_t count = collection->snapshot.file_count;
+
+    if (collection->wanted)
+        record_cache_release(collection->records, collection->wanted, collection->wanted_count);
+    free(collection->wanted);
+    free_all(collection->download_names, count);
+    free_all(collection->keys, count);
+    free_all(collection->urls, count);
+    free(collection->files);
+    free(collection->branch);
+    tree_listing_unref(collection->listing);
+    *collection = (struct collection){0};
+}
+
+// ---- the files and their names -----------------------------------------------------------------
+
+static int collect_names(struct collection *collection, size_t count, struct err *err)
+{
+    auto_free const char **names = calloc(count ? count : 1, sizeof(*names));
+    auto_free char **download_names = calloc(count ? count : 1, sizeof(*download_names));
+
+    if (!names || !download_names)
+        return err_no_memory(err);
+    for (size_t i = 0; i < count; i++)
+        names[i] = collection->files[i].name;
+    if (path_download_names(names, count, download_names) < 0)
+        return err_no_memory(err);
+    collection->download_names = TAKE(download_names);
+    for (size_t i = 0; i < count; i++)
+        collection->files[i].download_name = collection->download_names[i];
+    return 0;
+}
+
+static int collect_files(const struct collect_options *options, struct collection *collection,
+                         struct err *err)
+{
+    const struct tree_listing *listing = collection->listing;
+    size_t limit = listing->count ? listing->count : 1;
+    size_t count = 0;
+
+    collection->files = calloc(limit, sizeof(*collection->files));
+    collection->keys = calloc(limit, sizeof(*collection->keys));
+    if (!collection->files || !collection->keys)
+        return err_no_memory(err);
+    for (size_t i = 0; i < listing->count; i++) {
+        const struct tree_entry *entry = &listing->entries[i];
+        if (!collect_wants(entry))
+            continue;
+        collection->keys[count] = tree_key(options->tree, listing->directory, entry->name);
+        if (!collection->keys[count])
+            return err_no_memory(err);
+        collection->files[count++] = (struct snapshot_file){
+            .name = entry->name,
+            .size_bytes = entry->size_bytes,
+            .modified_ms = entry->modified_ms,
+        };
+        collection->snapshot.file_count = count;
+    }
+    collection->snapshot.files = collection->files;
+    return collect_names(collection, count, err);
+}
+
+// ---- records -----------------------------------------------------------------------------------
+
+static int collect_records(const struct collect_options *options, struct call *call,
+                           struct collection *collection, struct err *err)
+{
+    size_t count = collection->snapshot.file_count;
+    auto_free struct snapshot_file **owners = calloc(count ? count : 1, sizeof(*owners));
+
+    collection->wanted = calloc(count ? count : 1, sizeof(*collection->wanted));
+    collection->records = options->records;
+    if (!owners || !collection->wanted)
+        return err_no_memory(err);
+    for (size_t i = 0; i < count; i++) {
+        struct snapshot_file *file = &collection->files[i];
+        if (!may_have_record(file->name))
+            continue;
+        owners[collection->wanted_count] = file;
+        collection->wanted[collection->wanted_count++] = (struct record_wanted){
+            .key = collection->keys[i],
+            .etag = tree_listing_find(collection->listing, file->name)->etag,
+        };
+    }
+    int error = record_cache_get(options->records, call, collection->wanted,
+                                 collection->wanted_count, err);
+    if (error < 0)
+        return err_wrap(err, "cannot read the records of %s", collection->snapshot.directory);
+    for (size_t i = 0; i < collection->wanted_count; i++) {
+        const struct record *record = collection->wanted[i].record;
+        // A record that disagrees with the listing says nothing about this object.
+        if (record && record->size_bytes == owners[i]->size_bytes)
+            owners[i]->record = record;
+        else if (!record && collection->snapshot.now_ms - owners[i]->modified_ms < SETTLING_MS)
+            collection->is_settling = true;
+    }
+    return 0;
+}
+
+// ---- links -------------------------------------------------------------------------------------
+
+static int check_life(const struct collect_options *options, int64_t asked_ms, int64_t soonest_ms,
+                      struct err *err)
+{
+    // Signatures count in whole seconds, rounded down.
+    int64_t life_s = (soonest_ms - asked_ms / 1000 * 1000) / 1000;
+    char soonest[CLOCK_RFC3339_SIZE];
+
+    if (life_s >= options->min_expires_s)
+        return 0;
+    clock_format_rfc3339(soonest_ms, soonest);
+    if (options->expires_s < options->min_expires_s)
+        return err_set(err, EACCES,
+                       "min_expires=%d asks for links that live longer than expires=%d lets them: "
+                       "raise expires= or lower min_expires=",
+                       options->min_expires_s, options->expires_s);
+    return err_set(err, EACCES,
+                   "links would die at %s, in %lld seconds, with the session that signs them, and "
+                   "min_expires= asks for %d: raise the role's maximum session duration (and "
+                   "presign_session=), use presign_profile= for links of up to 7 days, or lower "
+                   "min_expires=",
+                   soonest, (long long)life_s, options->min_expires_s);
+}
+
+static int sign_all(const struct collect_options *options, struct s3_session *session,
+                    struct collection *collection, struct err *err)
+{
+    auto_buf struct buf url = BUF_INIT(URL_LIMIT);
+
+    for (size_t i = 0; i < collection->snapshot.file_count; i++) {
+        struct snapshot_file *file = &collection->files[i];
+        buf_clear(&url);
+        int error = s3_presign_get(session, collection->keys[i], file->download_name,
+                                   options->expires_s, &url, &file->expires_ms, err);
+        if (error < 0)
+            return err_wrap(err, "cannot sign a link to %s", file->name);
+        collection->urls[i] = strdup(buf_text(&url));
+        if (!collection->urls[i])
+            return err_no_memory(err);
+        file->url = collection->urls[i];
+        if (file->expires_ms < collection->soonest_ms)
+            collection->soonest_ms = file->expires_ms;
+    }
+    return 0;
+}
+
+static int collect_links(const struct collect_options *options, struct call *call,
+                         struct collection *collection, struct err *err)
+{
+    size_t count = collection->snapshot.file_count;
+    struct s3_session *session;
+
+    collection->urls = calloc(count ? count : 1, sizeof(*collection->urls));
+    if (!collection->urls)
+        return err_no_memory(err);
+    int error = s3_presigner_session(options->presigner, call, &session, err);
+    if (error < 0)
+        return err_wrap(err, "cannot make links");
+    int64_t asked_ms = clock_now_ms(options->clock);
+    error = sign_all(options, session, collection, err);
+    s3_session_unref(session);
+    if (error == 0)
+        error = check_life(options, asked_ms, collection->soonest_ms, err);
+    return error;
+}
+
+// ---- the whole ---------------------------------------------------------------------------------
+
+// Which build the directory is: releases/VERSION, or BRANCH/SHA.
+static int name_build(struct collection *collection, struct err *err)
+{
+    struct snapshot *snapshot = &collection->snapshot;
+    const char *directory = snapshot->directory;
+    size_t releases_size = strlen(PATH_RELEASES "/");
+
+    if (path_is_under_releases(directory) && strlen(directory) > releases_size) {
+        snapshot->is_release = true;
+        snapshot->branch = "";
+        snapshot->build = directory + releases_size;
+        return 0;
+    }
+    collection->branch = path_parent(directory);
+    if (!collection->branch)
+        return err_no_memory(err);
+    snapshot->branch = collection->branch;
+    snapshot->build = path_last(directory);
+    return 0;
+}
+
+int collect(const struct collect_options *options, struct call *call, struct tree_listing *listing,
+            bool wants_links, struct collection *ret_collection, struct err *err)
+{
+    struct collection collection = {
+        .listing = tree_listing_ref(listing),
+        .soonest_ms = INT64_MAX,
+        .snapshot =
+            {
+                .directory = listing->directory,
+                .now_ms = clock_now_ms(options->clock),
+                .origin = s3_client_origin(options->client),
+                .bucket = s3_client_bucket(options->client),
+                .title = options->title,
+                .contact = options->contact,
+                .version = PRERELEASEFS_VERSION,
+            },
+    };
+    int error = name_build(&collection, err);
+
+    if (error == 0)
+        error = collect_files(options, &collection, err);
+    if (error == 0)
+        error = collect_records(options, call, &collection, err);
+    // Last, so that reading records takes nothing of the links' lives.
+    if (error == 0 && wants_links)
+        error = collect_links(options, call, &collection, err);
+    if (error < 0) {
+        collection_done(&collection);
+        return error;
+    }
+    *ret_collection = collection;
+    return 0;
+}

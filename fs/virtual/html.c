@@ -1,0 +1,97 @@
+#include "html.h"
+
+#include "../utf8.h"
+#include "base/scope.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static const char *entity(char c)
+{
+    switch (c) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\'':
+        return "&#39;";
+    }
+    return NULL;
+}
+
+static int append_character(struct buf *page, const char *bytes, size_t size, uint32_t character)
+{
+    if (character == UTF8_BROKEN && size == 1)
+        return buf_printf(page, "[0x%02X]", (unsigned char)bytes[0]);
+    if (utf8_is_control(character) || utf8_is_deceptive(character))
+        return buf_printf(page, "[U+%04X]", (unsigned)character);
+    if (character < 0x80 && entity(bytes[0]))
+        return buf_append_text(page, entity(bytes[0]));
+    return buf_append(page, bytes, size);
+}
+
+int html_text(struct buf *page, const char *text)
+{
+    size_t size = strlen(text);
+    int error = 0;
+
+    for (size_t at = 0, step; at < size && error == 0; at += step) {
+        uint32_t character = utf8_decode(text + at, size - at, &step);
+        error = append_character(page, text + at, step, character);
+    }
+    return error;
+}
+
+int html_format(struct buf *page, const char *format, ...)
+{
+    va_list args;
+    int error = 0;
+
+    va_start(args, format);
+    while (*format && error == 0) {
+        size_t plain = strcspn(format, "%");
+        error = buf_append(page, format, plain);
+        format += plain;
+        if (*format == '\0' || error < 0)
+            break;
+        if (format[1] == 's')
+            error = html_text(page, va_arg(args, const char *));
+        else
+            error = buf_append_char(page, '%');
+        format += format[1] ? 2 : 1;
+    }
+    va_end(args);
+    return error;
+}
+
+static int append_quoted(struct buf *page, const char *word, const char *quote_within)
+{
+    auto_buf struct buf quoted = BUF_INIT(page->limit);
+
+    buf_append_char(&quoted, '\'');
+    for (; *word; word++) {
+        if (*word == '\'')
+            buf_append_text(&quoted, quote_within);
+        else
+            buf_append_char(&quoted, *word);
+    }
+    buf_append_char(&quoted, '\'');
+    int error = html_text(page, buf_text(&quoted));
+    if (quoted.is_full)
+        page->is_full = true;
+    return error;
+}
+
+int html_shell_word(struct buf *page, const char *word)
+{
+    return append_quoted(page, word, "'\\''");
+}
+
+int html_powershell_word(struct buf *page, const char *word)
+{
+    return append_quoted(page, word, "''");
+}

@@ -1,0 +1,22 @@
+// html.h - text that others wrote, into HTML; pure.
+//
+// Names come from whoever may write to the bucket. They enter a page through these functions
+// alone: nothing in them becomes markup, and what would not be seen, or would turn the order of
+// what is seen, is shown by its number ("[U+202E]"), as are bytes that are no text ("[0xFF]").
+#pragma once
+
+#include "base/buf.h"
+
+#include <stddef.h>
+
+// Fit for element content and for attribute values in double or single quotes.
+int html_text(struct buf *page, const char *text);
+
+// printf-like with one conversion, %s, whose argument is escaped as html_text does; %% is a '%'.
+// The format is the page's own markup and must be a literal.
+int html_format(struct buf *page, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// One word of a command that people paste, escaped for the page: in single quotes, as a POSIX
+// shell and as PowerShell want them.
+int html_shell_word(struct buf *page, const char *word);
+int html_powershell_word(struct buf *page, const char *word);

@@ -1,0 +1,310 @@
+#include "report.h"
+
+#include "html.h"
+#include "report_steps.h"
+#include "report_style.h"
+#include "words.h"
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/scope.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { WORDS_LIMIT = 200 }; // bytes of one size, moment or span in words
+
+// ---- small pieces ------------------------------------------------------------------------------
+
+static void append_time(struct buf *page, int64_t ms)
+{
+    auto_buf struct buf words = BUF_INIT(WORDS_LIMIT);
+    char machine[CLOCK_RFC3339_SIZE];
+
+    clock_format_rfc3339(ms, machine);
+    words_moment(&words, ms);
+    html_format(page, "<time datetime=\"%s\">%s</time>", machine, buf_text(&words));
+}
+
+// When a link dies; in words as seen from the moment at which the page was made.
+static void append_expiry(struct buf *page, int64_t expires_ms, int64_t now_ms)
+{
+    auto_buf struct buf span = BUF_INIT(WORDS_LIMIT);
+
+    words_span(&span, expires_ms - now_ms);
+    append_time(page, expires_ms);
+    html_format(page, " (%s after this page was made)", buf_text(&span));
+}
+
+static void append_size(struct buf *page, uint64_t bytes)
+{
+    auto_buf struct buf words = BUF_INIT(WORDS_LIMIT);
+    auto_buf struct buf number = BUF_INIT(WORDS_LIMIT);
+
+    words_size(&words, bytes);
+    words_number(&number, bytes);
+    if (bytes < 1000)
+        html_format(page, "%s", buf_text(&words));
+    else
+        html_format(page, "%s (%s bytes)", buf_text(&words), buf_text(&number));
+}
+
+static void fact(struct buf *page, const char *label, const char *value)
+{
+    html_format(page, "<div><dt>%s</dt><dd>%s</dd></div>\n", label, value);
+}
+
+static void fact_code(struct buf *page, const char *label, const char *value)
+{
+    html_format(page, "<div><dt>%s</dt><dd><code>%s</code></dd></div>\n", label, value);
+}
+
+static void fact_begin(struct buf *page, const char *label)
+{
+    html_format(page, "<div><dt>%s</dt><dd>", label);
+}
+
+static void fact_end(struct buf *page)
+{
+    buf_append_text(page, "</dd></div>\n");
+}
+
+// ---- the whole build ---------------------------------------------------------------------------
+
+static bool is_commit(const char *build)
+{
+    size_t size = strlen(build);
+
+    return size >= 7 && size <= 64 && strspn(build, "0123456789abcdef") == size;
+}
+
+static const char *build_label(const struct snapshot *snapshot)
+{
+    if (snapshot->is_release)
+        return "Version";
+    return is_commit(snapshot->build) ? "Commit" : "Build";
+}
+
+// What one would call this page in a list of downloads.
+static void append_name(const struct snapshot *snapshot, struct buf *page)
+{
+    if (snapshot->title)
+        html_format(page, "%s", snapshot->title);
+    else if (snapshot->is_release)
+        html_format(page, "Release %s", snapshot->build);
+    else if (*snapshot->branch)
+        html_format(page, "Prerelease %s, %s", snapshot->branch, snapshot->build);
+    else if (*snapshot->build)
+        html_format(page, "Prerelease %s", snapshot->build);
+    else
+        html_format(page, "Files of %s", snapshot->bucket);
+}
+
+static int append_policy(struct buf *page)
+{
+    uint8_t digest[SHA256_SIZE];
+
+    sha256_of(report_style, strlen(report_style), digest);
+    auto_free char *hash = digest_base64(digest, sizeof(digest));
+    if (!hash)
+        return -ENOMEM;
+    return html_format(page,
+                       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+                       "style-src 'sha256-%s'; base-uri 'none'; form-action 'none'\">\n",
+                       hash);
+}
+
+static int append_head(const struct snapshot *snapshot, struct buf *page)
+{
+    buf_append_text(page, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+    int error = append_policy(page);
+    buf_append_text(page, "<meta name=\"viewport\" content=\"width=device-width, "
+                          "initial-scale=1\">\n<meta name=\"referrer\" content=\"no-referrer\">\n"
+                          "<meta name=\"robots\" content=\"noindex, nofollow\">\n<title>");
+    append_name(snapshot, page);
+    html_format(page, "</title>\n<style>");
+    buf_append_text(page, report_style);
+    buf_append_text(page, "</style>\n</head>\n<body>\n");
+    return error;
+}
+
+struct totals {
+    uint64_t size_bytes;
+    int64_t modified_ms; // of the newest file
+    int64_t expires_ms;  // of the link that dies first; 0 where there is none
+};
+
+static struct totals count_totals(const struct snapshot *snapshot)
+{
+    struct totals totals = {0};
+
+    for (size_t i = 0; i < snapshot->file_count; i++) {
+        const struct snapshot_file *file = &snapshot->files[i];
+        totals.size_bytes += file->size_bytes;
+        if (file->modified_ms > totals.modified_ms)
+            totals.modified_ms = file->modified_ms;
+        if (file->url && (totals.expires_ms == 0 || file->expires_ms < totals.expires_ms))
+            totals.expires_ms = file->expires_ms;
+    }
+    return totals;
+}
+
+static void append_header(const struct snapshot *snapshot, const struct totals *totals,
+                          struct buf *page)
+{
+    auto_buf struct buf count = BUF_INIT(WORDS_LIMIT);
+
+    words_number(&count, snapshot->file_count);
+    buf_append_text(page, "<header>\n<p class=\"kind\">Container images for download</p>\n<h1>");
+    append_name(snapshot, page);
+    buf_append_text(page, "</h1>\n<dl>\n");
+    if (*snapshot->branch)
+        fact(page, "Branch", snapshot->branch);
+    if (*snapshot->build)
+        fact_code(page, build_label(snapshot), snapshot->build);
+    fact_begin(page, "Published");
+    append_time(page, totals->modified_ms);
+    fact_end(page);
+    fact_begin(page, "Content");
+    html_format(page, "%s file%s, ", buf_text(&count), snapshot->file_count == 1 ? "" : "s");
+    append_size(page, totals->size_bytes);
+    fact_end(page);
+    if (totals->expires_ms) {
+        fact_begin(page, "Links expire");
+        buf_append_text(page, "<strong>");
+        append_expiry(page, totals->expires_ms, snapshot->now_ms);
+        buf_append_text(page, "</strong>");
+        fact_end(page);
+    }
+    if (snapshot->contact)
+        fact(page, "Contact", snapshot->contact);
+    buf_append_text(page, "</dl>\n</header>\n");
+}
+
+static void append_navigation(struct buf *page)
+{
+    buf_append_text(page, "<nav aria-label=\"On this page\">\n<ul>\n"
+                          "<li><a href=\"#files\">Files</a></li>\n"
+                          "<li><a href=\"#download\">Download</a></li>\n"
+                          "<li><a href=\"#verify\">Verify</a></li>\n"
+                          "<li><a href=\"#load\">Load</a></li>\n"
+                          "<li><a href=\"#security\">Security</a></li>\n"
+                          "<li><a href=\"#questions\">Questions</a></li>\n</ul>\n</nav>\n");
+}
+
+static void append_confidential(const struct totals *totals, struct buf *page)
+{
+    if (!totals->expires_ms)
+        return;
+    buf_append_text(page, "<p class=\"notice\"><strong>Treat this page as confidential.</strong> "
+                          "Whoever holds it can download these files, without any further "
+                          "password, until the links expire. Do not post it, and pass it on only "
+                          "to people who should have the files.</p>\n");
+}
+
+// ---- one file ----------------------------------------------------------------------------------
+
+static void append_image_facts(const struct record *record, struct buf *page)
+{
+    fact_code(page, "Image", record->reference);
+    fact_code(page, "Loads as", record->tag);
+    fact_code(page, "Platform", record->platform);
+    fact_code(page, "Manifest digest", record->manifest_digest);
+    if (strcmp(record->source_digest, record->manifest_digest) != 0)
+        fact_code(page, "Index digest", record->source_digest);
+    fact_code(page, "Image ID", record->config_digest);
+    fact_code(page, "File\xE2\x80\x99s SHA-256", record->sha256);
+    fact(page, "Signatures", "none looked for, none carried (see Security)");
+    if (record->has_zstd_layers)
+        fact(page, "Note",
+             "Its layers are compressed with zstd: docker load needs Docker 23 or newer. podman, "
+             "skopeo and containerd load it too.");
+}
+
+static void append_commands(const struct snapshot_file *file, struct buf *page)
+{
+    buf_append_text(page, "<details>\n<summary>");
+    html_format(page, "Commands to download %s", file->download_name);
+    buf_append_text(page, "</summary>\n<h4>Linux, macOS</h4>\n<pre><code>");
+    html_format(page, "curl --fail --continue-at - --output %s ", file->download_name);
+    html_shell_word(page, file->url);
+    buf_append_text(page, "</code></pre>\n<h4>Windows PowerShell</h4>\n<pre><code>"
+                          "$ProgressPreference = &#39;SilentlyContinue&#39;\n");
+    buf_append_text(page, "Invoke-WebRequest -UseBasicParsing -Uri ");
+    html_powershell_word(page, file->url);
+    html_format(page, " -OutFile %s</code></pre>\n</details>\n", file->download_name);
+}
+
+static void append_file(const struct snapshot_file *file, struct buf *page)
+{
+    auto_buf struct buf size = BUF_INIT(WORDS_LIMIT);
+
+    words_size(&size, file->size_bytes);
+    html_format(page, "<article class=\"card\">\n<h3>%s</h3>\n", file->name);
+    if (file->url)
+        html_format(page,
+                    "<a class=\"button\" rel=\"noreferrer\" href=\"%s\">Download %s (%s)</a>\n",
+                    file->url, file->download_name, buf_text(&size));
+    buf_append_text(page, "<dl>\n");
+    fact_begin(page, "Size");
+    append_size(page, file->size_bytes);
+    fact_end(page);
+    fact_code(page, "Saved as", file->download_name);
+    if (file->url) {
+        fact_begin(page, "Link expires");
+        append_time(page, file->expires_ms);
+        fact_end(page);
+    }
+    if (file->record)
+        append_image_facts(file->record, page);
+    else
+        fact(page, "File\xE2\x80\x99s SHA-256",
+             "not known: nothing was recorded of this file when it was stored");
+    buf_append_text(page, "</dl>\n");
+    if (file->url)
+        append_commands(file, page);
+    buf_append_text(page, "</article>\n");
+}
+
+static void append_files(const struct snapshot *snapshot, struct buf *page)
+{
+    buf_append_text(page,
+                    "<section aria-labelledby=\"files\">\n<h2 id=\"files\">Files</h2>\n");
+    for (size_t i = 0; i < snapshot->file_count; i++)
+        append_file(&snapshot->files[i], page);
+    buf_append_text(page, "</section>\n");
+}
+
+static void append_footer(const struct snapshot *snapshot, struct buf *page)
+{
+    buf_append_text(page, "<footer>\n<p>Made on ");
+    append_time(page, snapshot->now_ms);
+    html_format(page,
+                " by prereleasefs %s. This page holds no script and loads nothing from "
+                "elsewhere.</p>\n</footer>\n</body>\n</html>\n",
+                snapshot->version);
+}
+
+int report_render(const struct snapshot *snapshot, struct buf *ret_bytes, struct err *err)
+{
+    struct totals totals = count_totals(snapshot);
+
+    if (append_head(snapshot, ret_bytes) == -ENOMEM)
+        return err_no_memory(err);
+    append_header(snapshot, &totals, ret_bytes);
+    append_navigation(ret_bytes);
+    buf_append_text(ret_bytes, "<main>\n");
+    append_confidential(&totals, ret_bytes);
+    append_files(snapshot, ret_bytes);
+    report_download_steps(ret_bytes);
+    report_verify_steps(snapshot, ret_bytes);
+    report_load_steps(snapshot, ret_bytes);
+    report_security_notes(snapshot, ret_bytes);
+    report_questions(snapshot, ret_bytes);
+    buf_append_text(ret_bytes, "</main>\n");
+    append_footer(snapshot, ret_bytes);
+    if (ret_bytes->is_full)
+        return err_set(err, EFBIG, "the page of %zu files takes more than %zu bytes",
+                       snapshot->file_count, ret_bytes->limit);
+    return 0;
+}

@@ -1,0 +1,250 @@
+#include "report_steps.h"
+
+#include "html.h"
+
+#include "base/url.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool ends_in(const char *name, const char *extension)
+{
+    size_t name_size = strlen(name);
+    size_t extension_size = strlen(extension);
+
+    return name_size > extension_size &&
+           strcmp(name + name_size - extension_size, extension) == 0;
+}
+
+static bool is_gzip(const struct snapshot_file *file)
+{
+    return file->record ? file->record->format == ARCHIVE_FORMAT_TAR_GZ
+                        : ends_in(file->name, ".gz");
+}
+
+bool report_is_archive(const struct snapshot_file *file)
+{
+    return file->record || ends_in(file->name, ".tar") || ends_in(file->name, ".tar.gz");
+}
+
+static void section_begin(struct buf *page, const char *id, const char *heading)
+{
+    html_format(page, "<section aria-labelledby=\"%s\">\n<h2 id=\"%s\">%s</h2>\n", id, id, heading);
+}
+
+static void section_end(struct buf *page)
+{
+    buf_append_text(page, "</section>\n");
+}
+
+// A heading and, under it, a line of commands for every file that `wants` picks.
+static void commands(const struct snapshot *snapshot, struct buf *page, const char *heading,
+                     bool (*wants)(const struct snapshot_file *file),
+                     void (*append)(const struct snapshot_file *file, struct buf *page))
+{
+    html_format(page, "<h3>%s</h3>\n<pre><code>", heading);
+    for (size_t i = 0; i < snapshot->file_count; i++) {
+        if (wants(&snapshot->files[i]))
+            append(&snapshot->files[i], page);
+    }
+    buf_append_text(page, "</code></pre>\n");
+}
+
+static bool has_any(const struct snapshot *snapshot,
+                    bool (*wants)(const struct snapshot_file *file))
+{
+    for (size_t i = 0; i < snapshot->file_count; i++) {
+        if (wants(&snapshot->files[i]))
+            return true;
+    }
+    return false;
+}
+
+// ---- download ----------------------------------------------------------------------------------
+
+void report_download_steps(struct buf *page)
+{
+    section_begin(page, "download", "Download");
+    buf_append_text(
+        page,
+        "<ul>\n"
+        "<li><strong>In a browser:</strong> press a file\xE2\x80\x99s button. It is saved under "
+        "the name given as \xE2\x80\x9CSaved as\xE2\x80\x9D.</li>\n"
+        "<li><strong>On a command line:</strong> open the commands under a file and paste the one "
+        "for your system. The links are long; copy them whole.</li>\n"
+        "<li><strong>Interrupted?</strong> The same curl command, run again in the same directory, "
+        "goes on where it stopped (<code>--continue-at -</code>). Windows 10 and newer have it as "
+        "<code>curl.exe</code>: in PowerShell, paste the curl command and write "
+        "<code>curl.exe</code> in place of <code>curl</code>. Invoke-WebRequest begins again."
+        "</li>\n"
+        "<li><strong>Expired?</strong> A link is checked when a download begins: one that is "
+        "running goes on, but beginning or resuming after the expiry answers 403. A fresh page has "
+        "fresh links to the same files, and a download that was cut off can be resumed with them."
+        "</li>\n</ul>\n");
+    section_end(page);
+}
+
+// ---- verify ------------------------------------------------------------------------------------
+
+static bool has_sha256(const struct snapshot_file *file)
+{
+    return file->record != NULL;
+}
+
+static void append_sum(const struct snapshot_file *file, struct buf *page)
+{
+    html_format(page, "%s  %s\n", file->record->sha256, file->download_name);
+}
+
+static void append_certutil(const struct snapshot_file *file, struct buf *page)
+{
+    html_format(page, "certutil -hashfile %s SHA256\n", file->download_name);
+}
+
+static void append_file_hash(const struct snapshot_file *file, struct buf *page)
+{
+    html_format(page, "(Get-FileHash %s -Algorithm SHA256).Hash -eq '%s'\n", file->download_name,
+                file->record->sha256);
+}
+
+static void append_sums(const struct snapshot *snapshot, struct buf *page, const char *heading,
+                        const char *program)
+{
+    html_format(page, "<h3>%s</h3>\n<pre><code>%s &lt;&lt;'EOF'\n", heading, program);
+    for (size_t i = 0; i < snapshot->file_count; i++) {
+        if (has_sha256(&snapshot->files[i]))
+            append_sum(&snapshot->files[i], page);
+    }
+    buf_append_text(page, "EOF\n</code></pre>\n");
+}
+
+void report_verify_steps(const struct snapshot *snapshot, struct buf *page)
+{
+    section_begin(page, "verify", "Verify");
+    if (!has_any(snapshot, has_sha256)) {
+        buf_append_text(page, "<p>No SHA-256 of these files is known, so there is nothing to "
+                              "compare them with.</p>\n");
+        section_end(page);
+        return;
+    }
+    buf_append_text(page, "<p>Run one of these in the directory where the files were saved. Every "
+                          "file must answer <code>OK</code>. Any other answer means that the file "
+                          "arrived damaged or incomplete: delete it and download it again.</p>\n");
+    append_sums(snapshot, page, "Linux", "sha256sum -c -");
+    append_sums(snapshot, page, "macOS", "shasum -a 256 -c -");
+    commands(snapshot, page, "Windows PowerShell: every line must answer True", has_sha256,
+             append_file_hash);
+    commands(snapshot, page, "Windows Command Prompt: compare with the SHA-256 given above",
+             has_sha256, append_certutil);
+    section_end(page);
+}
+
+// ---- load --------------------------------------------------------------------------------------
+
+static void append_docker(const struct snapshot_file *file, struct buf *page)
+{
+    html_format(page, "docker load --input %s\n", file->download_name);
+}
+
+static void append_podman(const struct snapshot_file *file, struct buf *page)
+{
+    html_format(page, "podman load --input %s\n", file->download_name);
+}
+
+static void append_containerd(const struct snapshot_file *file, struct buf *page)
+{
+    // ctr 1.x reads no gzip.
+    if (is_gzip(file))
+        html_format(page, "gunzip --stdout %s | sudo ctr --namespace k8s.io images import -\n",
+                    file->download_name);
+    else
+        html_format(page, "sudo ctr --namespace k8s.io images import %s\n", file->download_name);
+}
+
+void report_load_steps(const struct snapshot *snapshot, struct buf *page)
+{
+    section_begin(page, "load", "Load");
+    if (!has_any(snapshot, report_is_archive)) {
+        buf_append_text(page, "<p>None of these files is known to be a container image.</p>\n");
+        section_end(page);
+        return;
+    }
+    buf_append_text(page, "<p>Nothing has to be unpacked first. Each file is an OCI image layout "
+                          "and a <code>docker save</code> archive at once. Once loaded, an image "
+                          "goes by the name given as \xE2\x80\x9CLoads as\xE2\x80\x9D.</p>\n");
+    commands(snapshot, page, "Docker (19.03 or newer)", report_is_archive, append_docker);
+    commands(snapshot, page, "podman", report_is_archive, append_podman);
+    commands(snapshot, page, "containerd, as Kubernetes nodes run it", report_is_archive,
+             append_containerd);
+    buf_append_text(page, "<p>On Kubernetes, import on every node that may run the image, and set "
+                          "<code>imagePullPolicy: IfNotPresent</code>, so that the node does not "
+                          "ask a registry.</p>\n");
+    section_end(page);
+}
+
+// ---- security ----------------------------------------------------------------------------------
+
+// "host, port 443 (https)": what a proxy has to let through.
+static void append_origin(const struct snapshot *snapshot, struct buf *page)
+{
+    struct url url = {0};
+    struct err err = {0};
+    char port[16];
+
+    if (url_parse(snapshot->origin, &url, &err) < 0) {
+        html_format(page, "<code>%s</code>", snapshot->origin);
+        return;
+    }
+    snprintf(port, sizeof(port), "%d", url.port);
+    html_format(page, "<code>%s</code>, TCP port <code>%s</code> (%s)", url.host, port,
+                strcmp(url.scheme, "https") == 0 ? "HTTPS" : "HTTP");
+    url_done(&url);
+}
+
+void report_security_notes(const struct snapshot *snapshot, struct buf *page)
+{
+    section_begin(page, "security", "Security: what your reviewers ask");
+    buf_append_text(page, "<ul>\n<li><strong>What to allow in the proxy or firewall:</strong> ");
+    append_origin(snapshot, page);
+    buf_append_text(
+        page,
+        ", method GET. The links lead nowhere else and do not redirect.</li>\n"
+        "<li><strong>What a link can do:</strong> read one file until it expires. It cannot list, "
+        "change or delete anything, and it gives access to nothing else.</li>\n"
+        "<li><strong>Who can use it:</strong> whoever holds this page or a link, from anywhere, "
+        "until the expiry. Keep both out of tickets, chats and logs that others read.</li>\n"
+        "<li><strong><code>curl -I</code> answers 403, and that is normal:</strong> a link is "
+        "signed for GET, not for HEAD. For the same reason download tools that ask with HEAD first "
+        "(BITS is one) fail. To test a link, fetch its first byte: <code>curl --fail --range 0-0 "
+        "--output - LINK | wc -c</code> prints 1.</li>\n"
+        "<li><strong>What a matching SHA-256 proves:</strong> that the file arrived as it was "
+        "stored. It does not prove who made it: whoever could alter this page could alter both. "
+        "To be sure of the author, get the digests by another way that you trust, such as a "
+        "signed mail or a call, and compare.</li>\n"
+        "<li><strong>Signatures:</strong> none were looked for when these files were published, "
+        "and none are carried in them. This page says nothing about whether the images are signed "
+        "in the registry they came from.</li>\n");
+    if (has_any(snapshot, has_sha256))
+        buf_append_text(
+            page,
+            "<li><strong>What is inside an image\xE2\x80\x99s file:</strong> its layers, "
+            "configuration and manifest exactly as the registry served them, each checked against "
+            "its digest. The manifest digest given above is that of the manifest in the file "
+            "(<code>index.json</code> names it), so that the file can be compared with the "
+            "registry at any time.</li>\n");
+    buf_append_text(page, "</ul>\n");
+    section_end(page);
+}
+
+void report_questions(const struct snapshot *snapshot, struct buf *page)
+{
+    section_begin(page, "questions", "Questions, expired links");
+    if (snapshot->contact)
+        html_format(page, "<p>Ask <strong>%s</strong>.", snapshot->contact);
+    else
+        buf_append_text(page, "<p>Ask whoever sent you this page.");
+    html_format(page, " When the links have expired, ask for a fresh page of <code>%s</code>; "
+                      "the files stay the same, and so do their SHA-256 sums.</p>\n",
+                *snapshot->directory ? snapshot->directory : snapshot->bucket);
+    section_end(page);
+}

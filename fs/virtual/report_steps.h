@@ -1,0 +1,17 @@
+// report_steps.h - the sections of report.html that say what to do; pure.
+#pragma once
+
+#include "snapshot.h"
+
+#include "base/buf.h"
+
+#include <stdbool.h>
+
+// An archive that engines load: a record says so or, where there is none, the name.
+bool report_is_archive(const struct snapshot_file *file);
+
+void report_download_steps(struct buf *page);
+void report_verify_steps(const struct snapshot *snapshot, struct buf *page);
+void report_load_steps(const struct snapshot *snapshot, struct buf *page);
+void report_security_notes(const struct snapshot *snapshot, struct buf *page);
+void report_questions(const struct snapshot *snapshot, struct buf *page);

@@ -1,0 +1,209 @@
+#include "virtual.h"
+
+#include "collect.h"
+#include "rendering.h"
+#include "report.h"
+#include "sums.h"
+#include "urls.h"
+
+#include "../path.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SETTLING_REUSE_MS = 2 * 1000,         // while a record may still be on its way
+    RENDERED_BYTES_MAX = 256 * 1024 * 1024, // of one generated file; 10,000 links take 20 MB
+    LIFE_SHARE = 10, // a rendering is reused for at most 1/LIFE_SHARE of its links' life
+};
+
+// ---- the table ---------------------------------------------------------------------------------
+
+// A generated file is a row here and a renderer of its own.
+static const struct virtual_file sha256sums = {.name = "SHA256SUMS", .render = sums_render};
+static const struct virtual_file report_html = {
+    .name = "report.html", .holds_links = true, .render = report_render};
+static const struct virtual_file status_tsv = {.name = "status.tsv", .is_live = true};
+static const struct virtual_file urls_tsv = {
+    .name = "urls.tsv", .holds_links = true, .render = urls_render};
+
+const struct virtual_file *const virtual_files[] = {
+    &sha256sums, &report_html, &status_tsv, &urls_tsv, NULL,
+};
+
+const struct virtual_file *virtual_find(const char *name)
+{
+    for (const struct virtual_file *const *file = virtual_files; *file; file++) {
+        if (strcmp((*file)->name, name) == 0)
+            return *file;
+    }
+    return NULL;
+}
+
+// ---- the renderings of one mount ---------------------------------------------------------------
+
+struct virtuals {
+    struct collect_options collect;
+    struct status *status;
+    struct renderings *renderings;
+    char *contact;
+    char *title;
+};
+
+int virtuals_new(const struct virtuals_options *options, struct virtuals **ret_virtuals,
+                 struct err *err)
+{
+    struct virtuals *virtuals = calloc(1, sizeof(*virtuals));
+
+    if (!virtuals)
+        return err_no_memory(err);
+    virtuals->contact = options->contact ? strdup(options->contact) : NULL;
+    virtuals->title = options->title ? strdup(options->title) : NULL;
+    virtuals->status = options->status;
+    virtuals->collect = (struct collect_options){
+        .tree = options->tree,
+        .records = options->records,
+        .client = options->client,
+        .presigner = options->presigner,
+        .clock = options->clock,
+        .expires_s = options->expires_s,
+        .min_expires_s = options->min_expires_s,
+        .contact = virtuals->contact,
+        .title = virtuals->title,
+    };
+    int error = (options->contact && !virtuals->contact) || (options->title && !virtuals->title)
+                    ? err_no_memory(err)
+                    : renderings_new(options->clock, &virtuals->renderings, err);
+    if (error < 0) {
+        virtuals_free(virtuals);
+        return error;
+    }
+    *ret_virtuals = virtuals;
+    return 0;
+}
+
+void virtuals_free(struct virtuals *virtuals)
+{
+    if (!virtuals)
+        return;
+    renderings_free(virtuals->renderings);
+    free(virtuals->contact);
+    free(virtuals->title);
+    free(virtuals);
+}
+
+// ---- where they stand --------------------------------------------------------------------------
+
+static bool holds_files(const struct tree_listing *listing)
+{
+    if (listing->file_count == 0)
+        return false;
+    for (size_t i = 0; i < listing->count; i++) {
+        if (collect_wants(&listing->entries[i]))
+            return true;
+    }
+    return false;
+}
+
+bool virtual_exists(struct virtuals *virtuals, const struct virtual_file *file,
+                    const struct tree_listing *listing)
+{
+    if (file->is_live)
+        return status_has(virtuals->status, listing->directory) ||
+               tree_is_made_here(virtuals->collect.tree, listing->directory);
+    return holds_files(listing);
+}
+
+bool virtual_is_listed(struct virtuals *virtuals, const struct virtual_file *file,
+                       const struct tree_listing *listing)
+{
+    return (virtuals->collect.presigner || !file->holds_links) &&
+           virtual_exists(virtuals, file, listing);
+}
+
+// ---- rendering ---------------------------------------------------------------------------------
+
+struct rendering_job {
+    struct virtuals *virtuals;
+    const struct virtual_file *file;
+    struct tree_listing *listing;
+};
+
+static int64_t min_ms(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+// Whoever is handed the bytes later still gets links that live nearly as long as they could, and
+// never shorter than min_expires.
+static int64_t reuse_ms(const struct collect_options *options, const struct collection *collection)
+{
+    int64_t reuse = collection->is_settling ? SETTLING_REUSE_MS : VIRTUAL_REUSE_MS;
+
+    if (collection->soonest_ms == INT64_MAX)
+        return reuse;
+    int64_t life = collection->soonest_ms - clock_now_ms(options->clock);
+    reuse = min_ms(reuse, life / LIFE_SHARE);
+    reuse = min_ms(reuse, life - (int64_t)options->min_expires_s * 1000);
+    return reuse > 0 ? reuse : 0;
+}
+
+static int make(void *context, struct call *call, struct buf *ret_bytes, int64_t *ret_reuse_ms,
+                struct err *err)
+{
+    const struct rendering_job *job = context;
+    const struct collect_options *options = &job->virtuals->collect;
+    struct collection collection;
+    int error = collect(options, call, job->listing, job->file->holds_links, &collection, err);
+
+    if (error < 0)
+        return error;
+    error = job->file->render(&collection.snapshot, ret_bytes, err);
+    if (error == 0)
+        *ret_reuse_ms = reuse_ms(options, &collection);
+    collection_done(&collection);
+    return error;
+}
+
+static int render_listing(const struct rendering_job *job, struct call *call,
+                          struct rendering **ret_rendering, struct err *err)
+{
+    const char *directory = job->listing->directory;
+    struct rendering_wanted wanted = {
+        .file = job->file,
+        .directory = directory,
+        .listing_version = job->listing->version,
+        .make = make,
+        .context = (void *)job,
+        .limit_bytes = RENDERED_BYTES_MAX,
+    };
+
+    if (!virtual_exists(job->virtuals, job->file, job->listing))
+        return err_set(err, ENOENT, "there is no %s: %s/ holds no files", job->file->name,
+                       directory);
+    int error = renderings_get(job->virtuals->renderings, call, &wanted, ret_rendering, err);
+    return error < 0 ? err_wrap(err, "%s%s%s", directory, *directory ? "/" : "", job->file->name)
+                     : 0;
+}
+
+int virtual_render(struct virtuals *virtuals, struct call *call, const struct virtual_file *file,
+                   const char *directory, struct rendering **ret_rendering, struct err *err)
+{
+    struct rendering_job job = {.virtuals = virtuals, .file = file};
+
+    if (file->is_live)
+        return err_set(err, EINVAL, "%s is live: it has no fixed bytes", file->name);
+    if (file->holds_links && !virtuals->collect.presigner)
+        return err_set(err, EACCES,
+                       "%s holds links, and this mount cannot make any: mount with "
+                       "-o presign_role=ARN (a read-only role) or -o presign_profile=NAME (a "
+                       "read-only user)",
+                       file->name);
+    int error = tree_list(virtuals->collect.tree, call, directory, &job.listing, err);
+    if (error < 0)
+        return error;
+    error = render_listing(&job, call, ret_rendering, err);
+    tree_listing_unref(job.listing);
+    return error;
+}

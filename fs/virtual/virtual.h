@@ -1,0 +1,72 @@
+// virtual.h - files made on reading: their names, and their bytes as fixed renderings.
+//
+// A rendering is an immutable, counted value: the bytes of one generated file at one moment. It is
+// made when a file is looked up for its size or opened, and reused for up to a minute while the
+// directory's listing stays the same; whoever has it open keeps its bytes.
+#pragma once
+
+#include "../publish/record_cache.h"
+#include "../publish/status.h"
+#include "../tree.h"
+#include "base/call.h"
+#include "base/err.h"
+#include "s3.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { VIRTUAL_REUSE_MS = 60 * 1000 };
+
+struct snapshot; // snapshot.h: what a renderer is given
+
+// One kind of generated file. The table of all of them is in virtual.c.
+struct virtual_file {
+    const char *name;
+    bool holds_links; // needs a presigner; mode linkmode=; every hand-out is logged
+    bool is_live;     // status.tsv: direct I/O, size unknown beforehand
+    // Pure: a snapshot to bytes. NULL for the live one.
+    int (*render)(const struct snapshot *snapshot, struct buf *ret_bytes, struct err *err);
+};
+
+const struct virtual_file *virtual_find(const char *name); // NULL: not a generated name
+extern const struct virtual_file *const virtual_files[];   // NULL-terminated, sorted by name
+
+struct virtuals; // the renderings of one mount
+
+struct virtuals_options {
+    struct tree *tree;
+    struct record_cache *records;
+    struct status *status;
+    struct s3_client *client;
+    struct s3_presigner *presigner; // NULL: links cannot be made
+    const struct clock *clock;
+    int expires_s;
+    int min_expires_s;
+    const char *contact; // or NULL
+    const char *title;
+};
+int virtuals_new(const struct virtuals_options *options, struct virtuals **ret_virtuals,
+                 struct err *err);
+void virtuals_free(struct virtuals *virtuals);
+
+// Whether this generated file stands in that directory now (a listing of it is at hand), and
+// whether it is shown in listings (those that hold links are not, without a presigner).
+bool virtual_exists(struct virtuals *virtuals, const struct virtual_file *file,
+                    const struct tree_listing *listing);
+bool virtual_is_listed(struct virtuals *virtuals, const struct virtual_file *file,
+                       const struct tree_listing *listing);
+
+struct rendering {
+    const char *bytes;
+    size_t size;
+    int64_t rendered_ms;
+    uint64_t id; // another rendering has another
+};
+struct rendering *rendering_ref(struct rendering *rendering);
+void rendering_unref(struct rendering *rendering); // accepts NULL
+
+// Not for live files. EACCES where there is no presigner (the sentence says which option is
+// missing), or min_expires cannot be kept.
+int virtual_render(struct virtuals *virtuals, struct call *call, const struct virtual_file *file,
+                   const char *directory, struct rendering **ret_rendering, struct err *err);

@@ -1,0 +1,51 @@
+// call.h - what all requests that serve one purpose share: who may cancel them, how many
+// retries they have left together, and who is told of each.
+//
+// A publish, a listing, a read each make one `struct call` and hand it down through registry/
+// and s3/. Retry policy itself is pure (retry_delay_ms); rooms loop with call_should_retry.
+// Thread-safe: the requests of one call may run on many threads.
+#pragma once
+
+#include "base/clock.h"
+#include "base/err.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    CALL_ATTEMPTS = 6,          // tries of one request, the first included
+    CALL_RETRIES = 64,          // retries of one call, over all its requests
+    RETRY_BASE_MS = 200,        // full jitter between 0 and base * 2^attempt ...
+    RETRY_CAP_MS = 10 * 1000,   // ... capped here
+    RETRY_AFTER_FLOOR_MS = 100, // a server that asks for less gets this
+    RETRY_AFTER_CAP_MS = 60 * 1000,
+};
+
+struct call {
+    const struct clock *clock;
+    atomic_bool is_cancelled;
+    atomic_int retries_left;
+    atomic_int retries_made;
+    // Told of every retry before it waits; may be NULL. Called on the requesting thread, no locks
+    // held.
+    void (*on_retry)(void *context, const struct err *cause, int64_t delay_ms);
+    void *context;
+};
+
+void call_init(struct call *call, const struct clock *clock);
+void call_cancel(struct call *call); // every request under way ends soon with -EINTR
+
+// After attempt number `attempt` (from 1) failed with *err: waits as the policy says and
+// answers true when the request should be tried again; false when err is final, the attempts or
+// the call's retries are used up. When cancelled, *err becomes EINTR and the answer is false.
+bool call_should_retry(struct call *call, int attempt, struct err *err);
+
+// Pure: the full jitter, on top of what the server asked for where it did. random is any 32-bit
+// number; retry_after_ms -1 where the server did not ask.
+int64_t retry_delay_ms(int attempt, int retry_after_ms, uint32_t random);
+
+// "Retry-After" (seconds or HTTP date), total; -1 where it says nothing usable.
+int retry_after_parse(const char *text, int64_t now_ms);
+// GHCR's "retry-after: 880.092µs" inside a body's text (Go duration); -1 where there is none.
+int retry_after_parse_body(const char *text);

@@ -1,0 +1,143 @@
+#include "base/http_failure.h"
+
+#include "base/scope.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define UNKNOWN_AUTHORITY "is not signed by a known authority; ca_bundle= names further ones"
+
+static int explain_unreachable(const struct http_failure *f, struct err *err)
+{
+    long os_errno = 0;
+    curl_easy_getinfo(f->easy, CURLINFO_OS_ERRNO, &os_errno);
+    if (f->code == CURLE_COULDNT_RESOLVE_PROXY)
+        err_set(err, EHOSTUNREACH, "the proxy on the way to %s cannot be found by its name",
+                f->host);
+    else if (f->code == CURLE_COULDNT_RESOLVE_HOST)
+        err_set(err, EHOSTUNREACH,
+                "the name of %s cannot be resolved: it does not exist, or no name server answers",
+                f->host);
+    else if (os_errno == ECONNREFUSED)
+        err_set(err, EHOSTUNREACH, "%s refused the connection", f->host);
+    else
+        err_set(err, EHOSTUNREACH, "%s cannot be reached: %s", f->host, f->curl_text);
+    err->is_retryable = true;
+    return -err->errnum;
+}
+
+static int explain_timeout(const struct http_failure *f, struct err *err)
+{
+    if (f->was_connected)
+        err_set(err, ETIMEDOUT, "the transfer with %s stalled: no byte for %d s", f->host,
+                (f->stall_timeout_ms + 999) / 1000);
+    else
+        err_set(err, ETIMEDOUT, "no connection to %s within %d s", f->host,
+                (f->connect_timeout_ms + 999) / 1000);
+    err->is_retryable = true;
+    return -err->errnum;
+}
+
+// libcurl has one code for a certificate that is refused; only its text, which is the TLS
+// library's, tells why.
+static int explain_certificate(const struct http_failure *f, struct err *err)
+{
+    static const struct {
+        const char *text;
+        const char *meaning;
+    } reasons[] = {
+        {"expired", "has expired, or this machine's clock is wrong"},
+        {"not yet valid", "is not valid yet, or this machine's clock is wrong"},
+        {"subject name", "is for another name"},
+        {"self-signed", UNKNOWN_AUTHORITY},
+        {"self signed", UNKNOWN_AUTHORITY},
+        {"issuer certificate", UNKNOWN_AUTHORITY},
+        {"first certificate", UNKNOWN_AUTHORITY},
+    };
+    const char *meaning = "is refused";
+    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+        if (strstr(f->curl_text, reasons[i].text)) {
+            meaning = reasons[i].meaning;
+            break;
+        }
+    }
+    return err_set(err, EPROTO, "the TLS certificate of %s %s (%s)", f->host, meaning,
+                   f->curl_text);
+}
+
+// libcurl has one code for a handshake that failed and one that was cut off; only its text
+// tells them apart.
+static int explain_handshake(const struct http_failure *f, struct err *err)
+{
+    static const char *const cut_off[] = {"SSL_ERROR_SYSCALL", "Connection reset", "unexpected eof",
+                                          "Broken pipe"};
+    for (size_t i = 0; i < ARRAY_SIZE(cut_off); i++) {
+        if (strstr(f->curl_text, cut_off[i])) {
+            err_set(err, EIO, "%s closed the connection during the TLS handshake", f->host);
+            err->is_retryable = true;
+            return -err->errnum;
+        }
+    }
+    return err_set(err, EPROTO, "the TLS handshake with %s failed: %s", f->host, f->curl_text);
+}
+
+static int explain_lost(const struct http_failure *f, struct err *err)
+{
+    if (f->code == CURLE_GOT_NOTHING)
+        err_set(err, EIO, "%s closed the connection without an answer", f->host);
+    else if (f->code == CURLE_PARTIAL_FILE && f->content_length >= 0)
+        err_set(err, EIO, "%s closed the connection early: %lld of the announced %lld bytes came",
+                f->host, (long long)f->received_bytes, (long long)f->content_length);
+    else if (f->code == CURLE_PARTIAL_FILE)
+        err_set(err, EIO, "%s closed the connection before the answer was whole", f->host);
+    else
+        err_set(err, EIO, "the connection to %s was lost: %s", f->host, f->curl_text);
+    err->is_retryable = true;
+    return -err->errnum;
+}
+
+int http_failure_explain(const struct http_failure *f, struct err *err)
+{
+    switch (f->code) {
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_PROXY:
+        return explain_unreachable(f, err);
+    case CURLE_OPERATION_TIMEDOUT:
+        return explain_timeout(f, err);
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return explain_certificate(f, err);
+    case CURLE_SSL_CONNECT_ERROR:
+        return explain_handshake(f, err);
+    case CURLE_SSL_CACERT_BADFILE:
+        return err_set(
+            err, EPROTO,
+            "the CA certificates to check %s with cannot be read; see ca_bundle=", f->host);
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_ENGINE_INITFAILED:
+        return err_set(err, EPROTO, "TLS with %s failed: %s", f->host, f->curl_text);
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_FAIL_REWIND:
+        return explain_lost(f, err);
+    case CURLE_OUT_OF_MEMORY:
+        // libcurl also says this of a single header line past its own limit of 100 KiB.
+        if (f->was_connected && !f->has_headers)
+            return err_set(err, EFBIG,
+                           "the headers that %s answered are too large, or memory is out", f->host);
+        return err_no_memory(err);
+    case CURLE_URL_MALFORMAT:
+        return err_set(err, EINVAL, "not a usable URL");
+    case CURLE_UNSUPPORTED_PROTOCOL: // "HTTP/0.9": the answer began with no status line
+    case CURLE_WEIRD_SERVER_REPLY:
+        return err_set(err, EIO, "%s did not answer in HTTP: %s", f->host, f->curl_text);
+    default:
+        return err_set(err, EIO, "the exchange with %s failed: %s", f->host,
+                       f->curl_text[0] ? f->curl_text : curl_easy_strerror(f->code));
+    }
+}

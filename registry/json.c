@@ -1,0 +1,65 @@
+#include "json.h"
+
+#include "base/secret.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+static void free_wiped(void *memory)
+{
+    if (memory == NULL)
+        return;
+    secret_wipe(memory, malloc_usable_size(memory));
+    free(memory);
+}
+
+static void set_allocator(void)
+{
+    json_set_alloc_funcs(malloc, free_wiped);
+}
+
+void registry_json_setup(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_allocator);
+}
+
+json_t *registry_json_parse(const char *bytes, size_t size, bool is_strict, const char *what,
+                            struct err *err)
+{
+    json_error_t where;
+    size_t flags = is_strict ? JSON_REJECT_DUPLICATES : JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL;
+    json_t *json = json_loadb(bytes, size, flags, &where);
+    if (json == NULL && json_error_code(&where) == json_error_out_of_memory) {
+        err_no_memory(err);
+        return NULL;
+    }
+    // jansson's own words quote the document, which may hold a secret: only the place is told.
+    if (json == NULL) {
+        err_set(err, EPROTO, "%s is no JSON that can be read (line %d, column %d)", what,
+                where.line, where.column);
+        return NULL;
+    }
+    if (!json_is_object(json)) {
+        json_decref(json);
+        err_set(err, EPROTO, "%s is JSON, but no object", what);
+        return NULL;
+    }
+    return json;
+}
+
+const char *registry_json_text(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+bool registry_json_size(const json_t *object, const char *key, uint64_t *ret_size)
+{
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return false;
+    *ret_size = (uint64_t)json_integer_value(value);
+    return true;
+}

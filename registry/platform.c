@@ -1,0 +1,139 @@
+#include "platform.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    LEVEL_SCALE = 100, // level 8.5 is 805
+    ARM64_V9 = 9 * LEVEL_SCALE,
+    RANK_ANY_VARIANT = 1,
+    RANK_SAME = 100 * LEVEL_SCALE,
+};
+
+static const struct {
+    const char *alias;
+    const char *architecture;
+    const char *variant; // NULL: what was given
+} architectures[] = {
+    {"x86_64", "amd64", NULL}, {"x86-64", "amd64", NULL}, {"aarch64", "arm64", NULL},
+    {"i386", "386", NULL},     {"armhf", "arm", "v7"},    {"armel", "arm", "v6"},
+};
+
+static void normalize(const struct registry_platform *platform, struct registry_platform *ret)
+{
+    *ret = *platform;
+    for (size_t i = 0; i < sizeof(architectures) / sizeof(architectures[0]); i++) {
+        if (strcmp(ret->architecture, architectures[i].alias) != 0)
+            continue;
+        strcpy(ret->architecture, architectures[i].architecture);
+        if (architectures[i].variant != NULL)
+            strcpy(ret->variant, architectures[i].variant);
+        break;
+    }
+    if (strcmp(ret->os, "macos") == 0)
+        strcpy(ret->os, "darwin");
+}
+
+// "v8" is 800, "v8.2" and "8.2" are 802; "" is the architecture's own default. -1: no level.
+static int variant_level(const struct registry_platform *platform)
+{
+    const char *c = platform->variant;
+    bool is_arm64 = strcmp(platform->architecture, "arm64") == 0;
+    bool is_arm = strcmp(platform->architecture, "arm") == 0;
+    if (!is_arm64 && !is_arm && strcmp(platform->architecture, "amd64") != 0)
+        return -1;
+    if (*c == '\0')
+        return (is_arm64 ? 8 : is_arm ? 7 : 1) * LEVEL_SCALE;
+    if (*c == 'v')
+        c++;
+    if (*c < '1' || *c > '9')
+        return -1;
+    int level = (*c++ - '0') * LEVEL_SCALE;
+    if (c[0] == '.' && c[1] >= '0' && c[1] <= '9') {
+        level += c[1] - '0';
+        c += 2;
+    }
+    return *c == '\0' ? level : -1;
+}
+
+// Armv9.N has all of Armv8.(N+5), not more of Armv8.
+static bool level_runs(bool is_arm64, int wanted, int offered)
+{
+    if (is_arm64 && wanted >= ARM64_V9 && offered < ARM64_V9)
+        return offered % LEVEL_SCALE <= wanted % LEVEL_SCALE + 5;
+    return offered <= wanted;
+}
+
+int registry_platform_rank(const struct registry_platform *wanted,
+                           const struct registry_platform *offered)
+{
+    struct registry_platform w, o;
+    normalize(wanted, &w);
+    normalize(offered, &o);
+    if (strcmp(w.os, o.os) != 0 || strcmp(w.architecture, o.architecture) != 0 ||
+        registry_platform_is_unknown(&o))
+        return 0;
+    if (strcmp(w.variant, o.variant) == 0)
+        return RANK_SAME;
+    int wanted_level = variant_level(&w), offered_level = variant_level(&o);
+    if (wanted_level >= 0 && offered_level >= 0) {
+        if (wanted_level == offered_level)
+            return RANK_SAME;
+        bool is_arm64 = strcmp(w.architecture, "arm64") == 0;
+        return level_runs(is_arm64, wanted_level, offered_level) ? offered_level : 0;
+    }
+    bool has_levels = wanted_level >= 0 || offered_level >= 0;
+    return w.variant[0] == '\0' && !has_levels ? RANK_ANY_VARIANT : 0;
+}
+
+bool registry_platform_is_unknown(const struct registry_platform *platform)
+{
+    return strcmp(platform->os, "unknown") == 0 || strcmp(platform->architecture, "unknown") == 0;
+}
+
+// ---- text --------------------------------------------------------------------------------------
+
+static bool take_part(const char **text, char *ret_part, size_t part_size)
+{
+    size_t size = strcspn(*text, "/");
+    if (size == 0 || size >= part_size)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        char c = (*text)[i];
+        bool is_name = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || strchr("._-", c) != NULL;
+        if (!is_name)
+            return false;
+        ret_part[i] = c;
+    }
+    ret_part[size] = '\0';
+    *text += size;
+    return true;
+}
+
+int registry_platform_parse(const char *text, struct registry_platform *ret_platform,
+                            struct err *err)
+{
+    struct registry_platform given = {0}, platform;
+    const char *rest = text;
+    bool is_right = take_part(&rest, given.os, sizeof(given.os)) && *rest++ == '/' &&
+                    take_part(&rest, given.architecture, sizeof(given.architecture));
+    if (is_right && *rest == '/') {
+        rest++;
+        is_right = take_part(&rest, given.variant, sizeof(given.variant));
+    }
+    if (!is_right || *rest != '\0')
+        return err_set(err, EINVAL,
+                       "'%.100s' is no platform: write OS/ARCH or OS/ARCH/VARIANT in lower case, "
+                       "such as linux/amd64 or linux/arm64/v8",
+                       text);
+    normalize(&given, &platform);
+    *ret_platform = platform;
+    return 0;
+}
+
+void registry_platform_format(const struct registry_platform *platform, char ret_text[100])
+{
+    snprintf(ret_text, 100, "%s/%s%s%s", platform->os, platform->architecture,
+             platform->variant[0] != '\0' ? "/" : "", platform->variant);
+}

@@ -1,0 +1,9 @@
+// client.h - the inside of a struct s3_client: one bucket, asked with one set of credentials.
+#pragma once
+
+#include "request.h"
+
+struct s3_client {
+    struct s3_skew skew; // its own and its presigner's
+    struct s3_service service;
+};

@@ -1,0 +1,192 @@
+// multipart.c - uploads in parts. Declared in s3.h. Spec: CreateMultipartUpload, UploadPart,
+// UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, ListMultipartUploads.
+//
+// A lost reply:
+//   - to a part's upload or copy: it is sent again; the later one counts;
+//   - to an abort: it is sent again; NoSuchUpload is what was wanted;
+//   - to a completion: the object itself is asked (s3_multipart_complete);
+//   - to a creation: it is sent again, and the first upload, of which nobody has the id, stays
+//     behind without a part. It cannot be told from one that another host began for the same
+//     key a moment ago: the listing shows key, time and initiator, none of which is ours alone,
+//     and to abort somebody's living upload is worse than to leave an empty one. It costs
+//     nothing, and goes with the bucket's lifecycle rule for incomplete uploads, or when
+//     somebody who knows that no living host holds the key aborts it (s3_multipart_list).
+
+#include "base/url.h"
+#include "object.h"
+#include "xml.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    NAMES_LIMIT = 16 * 1024,
+    COPY_SOURCE_LIMIT = 8 * 1024,
+    // A copy of 5 GiB may take minutes in which not a byte comes; AWS sends white space
+    // meanwhile, others do not.
+    COPY_TIMEOUT_MS = 10 * 60 * 1000,
+};
+
+static int upload_failed(const struct s3_client *client, const char *key, struct err *err)
+{
+    return err_wrap(err, "upload of %s/%s", client->service.bucket, key);
+}
+
+// ---- create
+// --------------------------------------------------------------------------------------
+
+static int on_created(void *context, const char *path, const char *text, struct err *err)
+{
+    struct s3_upload *upload = context;
+    if (strcmp(path, "InitiateMultipartUploadResult/UploadId") != 0)
+        return 0;
+    if (strlen(text) >= sizeof(upload->id))
+        return err_set(err, EPROTO, "an upload id of %zu bytes", strlen(text));
+    memcpy(upload->id, text, strlen(text) + 1);
+    return 0;
+}
+
+int s3_multipart_create(struct s3_client *client, struct call *call, const struct s3_put *put,
+                        struct s3_upload *ret_upload, struct err *err)
+{
+    if (strlen(put->key) > S3_KEY_SIZE_MAX)
+        return err_set(err, ENAMETOOLONG, "a key of more than %d bytes", S3_KEY_SIZE_MAX);
+    struct http_header headers[S3_REQUEST_HEADERS_MAX + 1];
+    size_t count = 0;
+    auto_buf struct buf names = BUF_INIT(NAMES_LIMIT);
+    int r = s3_put_headers(put, headers, &count, &names, err);
+    if (r < 0)
+        return r;
+    struct s3_request request = {
+        .action = "s3:PutObject",
+        .method = "POST",
+        .key = put->key,
+        .query = {{"uploads", ""}},
+        .query_count = 1,
+        .headers = headers,
+        .header_count = count,
+        .has_body = true,
+    };
+    auto_reply struct s3_reply reply;
+    r = s3_request_send(&client->service, call, &request, &reply, err);
+    if (r < 0)
+        return r;
+    auto_free struct s3_upload *upload = calloc(1, sizeof(*upload));
+    if (!upload)
+        return err_no_memory(err);
+    memcpy(upload->key, put->key, strlen(put->key) + 1);
+    r = xml_read(reply.http.body.bytes, reply.http.body.size, on_created, upload, err);
+    if (r == 0 && !*upload->id)
+        r = err_set(err, EPROTO, "the store gives no upload id");
+    if (r < 0)
+        return upload_failed(client, put->key, err);
+    *ret_upload = *upload;
+    return 0;
+}
+
+// ---- parts
+// ---------------------------------------------------------------------------------------
+
+static int check_part_number(int part_number, struct err *err)
+{
+    if (part_number < 1 || part_number > S3_PARTS_MAX)
+        return err_set(err, EINVAL, "part number %d is not 1 to %d", part_number, S3_PARTS_MAX);
+    return 0;
+}
+
+int s3_multipart_upload_part(struct s3_client *client, struct call *call,
+                             const struct s3_upload *upload, int part_number,
+                             const struct http_piece *body, size_t body_count,
+                             struct s3_part *ret_part, struct err *err)
+{
+    int r = check_part_number(part_number, err);
+    if (r < 0)
+        return r;
+    char number[16];
+    snprintf(number, sizeof(number), "%d", part_number);
+    struct s3_request request = {
+        .action = "s3:PutObject",
+        .method = "PUT",
+        .key = upload->key,
+        .query = {{"partNumber", number}, {"uploadId", upload->id}},
+        .query_count = 2,
+        .body = body,
+        .body_count = body_count,
+        .has_body = true,
+        .payload = S3_PAYLOAD_UNSIGNED,
+    };
+    auto_reply struct s3_reply reply;
+    r = s3_request_send(&client->service, call, &request, &reply, err);
+    if (r < 0)
+        return r;
+    struct s3_part part = {.number = part_number};
+    r = s3_etag_read(&reply.http, part.etag, err);
+    if (r < 0)
+        return upload_failed(client, upload->key, err);
+    *ret_part = part;
+    return 0;
+}
+
+static int on_copied(void *context, const char *path, const char *text, struct err *err)
+{
+    struct s3_part *part = context;
+    if (strcmp(path, "CopyPartResult/ETag") != 0)
+        return 0;
+    if (strlen(text) >= sizeof(part->etag))
+        return err_set(err, EPROTO, "an ETag of %zu bytes", strlen(text));
+    memcpy(part->etag, text, strlen(text) + 1);
+    return 0;
+}
+
+int s3_multipart_copy_part(struct s3_client *client, struct call *call,
+                           const struct s3_upload *upload, int part_number, const char *source_key,
+                           const char *source_etag, uint64_t offset, uint64_t size,
+                           struct s3_part *ret_part, struct err *err)
+{
+    int r = check_part_number(part_number, err);
+    if (r < 0)
+        return r;
+    if (size == 0 || size > S3_PART_SIZE_MAX || size > UINT64_MAX - offset)
+        return err_set(err, EINVAL, "a copied part of %" PRIu64 " bytes", size);
+    char number[16];
+    snprintf(number, sizeof(number), "%d", part_number);
+    auto_buf struct buf source = BUF_INIT(COPY_SOURCE_LIMIT);
+    (void)buf_printf(&source, "/%s/", client->service.bucket);
+    (void)url_encode(&source, source_key, strlen(source_key), true);
+    if (source.is_full)
+        return err_set(err, ENAMETOOLONG, "the key of a copy's source is too long");
+    char range[64];
+    snprintf(range, sizeof(range), "bytes=%" PRIu64 "-%" PRIu64, offset, offset + size - 1);
+    struct http_header headers[] = {
+        {"x-amz-copy-source", buf_text(&source)},
+        {"x-amz-copy-source-range", range},
+        {"x-amz-copy-source-if-match", source_etag},
+    };
+    struct s3_request request = {
+        .action = "s3:PutObject",
+        .method = "PUT",
+        .key = upload->key,
+        .query = {{"partNumber", number}, {"uploadId", upload->id}},
+        .query_count = 2,
+        .headers = headers,
+        .header_count = source_etag ? 3 : 2,
+        .has_body = true,
+        .is_about_etag = true,
+        .may_fail_with_200 = true,
+        .stall_timeout_ms = COPY_TIMEOUT_MS,
+    };
+    auto_reply struct s3_reply reply;
+    r = s3_request_send(&client->service, call, &request, &reply, err);
+    if (r < 0)
+        return r;
+    struct s3_part part = {.number = part_number};
+    r = xml_read(reply.http.body.bytes, reply.http.body.size, on_copied, &part, err);
+    if (r == 0 && !*part.etag)
+        r = err_set(err, EPROTO, "the store answers without an ETag");
+    if (r < 0)
+        return upload_failed(client, upload->key, err);
+    *ret_part = part;
+    return 0;
+}

@@ -1,0 +1,183 @@
+// multipart_end.c - how an upload ends: completed or aborted; and which ones there are. Declared
+// in s3.h. See multipart.c for what is done about lost replies.
+
+#include "object.h"
+#include "xml.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    // Every byte of each ETag escaped, and the tags around it.
+    COMPLETE_BODY_LIMIT = S3_PARTS_MAX * (S3_ETAG_SIZE * 6 + 80),
+    // 10,000 parts may take minutes in which not a byte comes; AWS sends white space meanwhile,
+    // others do not.
+    COMPLETE_TIMEOUT_MS = 10 * 60 * 1000,
+};
+
+// ---- complete
+// ------------------------------------------------------------------------------------
+
+static void append_escaped(struct buf *xml, const char *text)
+{
+    for (const char *c = text; *c; c++) {
+        switch (*c) {
+        case '&':
+            (void)buf_append_text(xml, "&amp;");
+            break;
+        case '<':
+            (void)buf_append_text(xml, "&lt;");
+            break;
+        case '>':
+            (void)buf_append_text(xml, "&gt;");
+            break;
+        default:
+            (void)buf_append_char(xml, *c);
+        }
+    }
+}
+
+static int build_parts(const struct s3_part *parts, size_t count, struct buf *xml, struct err *err)
+{
+    (void)buf_append_text(xml, "<CompleteMultipartUpload "
+                               "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    for (size_t i = 0; i < count; i++) {
+        (void)buf_printf(xml, "<Part><PartNumber>%d</PartNumber><ETag>", parts[i].number);
+        append_escaped(xml, parts[i].etag);
+        (void)buf_append_text(xml, "</ETag></Part>");
+    }
+    (void)buf_append_text(xml, "</CompleteMultipartUpload>");
+    return xml->is_full ? err_no_memory(err) : 0;
+}
+
+static int on_completed(void *context, const char *path, const char *text, struct err *err)
+{
+    char *etag = context;
+    if (strcmp(path, "CompleteMultipartUploadResult/ETag") != 0)
+        return 0;
+    if (strlen(text) >= S3_ETAG_SIZE)
+        return err_set(err, EPROTO, "an ETag of %zu bytes", strlen(text));
+    memcpy(etag, text, strlen(text) + 1);
+    return 0;
+}
+
+// One completion, over all its attempts.
+struct completion {
+    struct s3_client *client;
+    struct call *call;
+    const struct s3_upload *upload;
+    uint64_t expected_size;
+    const struct s3_metadata *identity;
+    char etag[S3_ETAG_SIZE];
+};
+
+// Asks the object whether it is this upload's.
+static bool is_settled(void *context)
+{
+    struct completion *completion = context;
+    struct s3_head head = {0};
+    struct err ignored = {0}; // what the completion itself met says more
+    if (!completion->identity || s3_object_head(completion->client, completion->call,
+                                                completion->upload->key, &head, &ignored) < 0)
+        return false;
+    const char *value = s3_head_metadata(&head, completion->identity->name);
+    bool is_ours = value && strcmp(value, completion->identity->value) == 0 &&
+                   head.size_bytes == completion->expected_size;
+    if (is_ours)
+        memcpy(completion->etag, head.etag, S3_ETAG_SIZE);
+    s3_head_done(&head);
+    return is_ours;
+}
+
+// Whether the last answer leaves open what became of the upload: none came, the store failed,
+// the body of a 200 said so or could not be read, or what is refused now may be what an earlier
+// attempt has done.
+static bool is_open(const struct s3_reply *reply, const struct err *err)
+{
+    bool is_refused = err->http_status >= 400 && err->http_status < 500;
+    return !is_refused || reply->is_in_doubt;
+}
+
+static int complete(struct completion *completion, const struct buf *xml,
+                    enum s3_condition condition, struct s3_reply *reply, struct err *err)
+{
+    const struct s3_upload *upload = completion->upload;
+    struct http_header headers[] = {{"Content-Type", "application/xml"}, {"If-None-Match", "*"}};
+    struct http_piece body = {xml->bytes, xml->size};
+    struct s3_request request = {
+        .action = "s3:PutObject",
+        .method = "POST",
+        .key = upload->key,
+        .query = {{"uploadId", upload->id}},
+        .query_count = 1,
+        .headers = headers,
+        .header_count = condition == S3_CONDITION_ABSENT ? 2 : 1,
+        .body = &body,
+        .body_count = 1,
+        .has_body = true,
+        .may_fail_with_200 = true,
+        .is_conflict_final = true, // S3 asks for a whole new upload then
+        .is_settled = is_settled,
+        .context = completion,
+        .stall_timeout_ms = COMPLETE_TIMEOUT_MS,
+    };
+    struct s3_client *client = completion->client;
+    int r = s3_request_send(&client->service, completion->call, &request, reply, err);
+    if (r < 0 || reply->is_settled)
+        return r;
+    r = xml_read(reply->http.body.bytes, reply->http.body.size, on_completed, completion->etag,
+                 err);
+    if (r == 0 && !*completion->etag)
+        r = err_set(err, EPROTO, "the store answers without an ETag");
+    if (r < 0)
+        err_wrap(err, "completing the upload of %s/%s", client->service.bucket, upload->key);
+    return r;
+}
+
+int s3_multipart_complete(struct s3_client *client, struct call *call,
+                          const struct s3_upload *upload, const struct s3_part *parts, size_t count,
+                          enum s3_condition condition, uint64_t expected_size,
+                          const struct s3_metadata *identity, char ret_etag[S3_ETAG_SIZE],
+                          struct err *err)
+{
+    if (count == 0 || count > S3_PARTS_MAX)
+        return err_set(err, EINVAL, "an upload of %zu parts is not 1 to %d", count, S3_PARTS_MAX);
+    auto_buf struct buf xml = BUF_INIT(COMPLETE_BODY_LIMIT);
+    int r = build_parts(parts, count, &xml, err);
+    if (r < 0)
+        return r;
+    struct completion completion = {
+        .client = client,
+        .call = call,
+        .upload = upload,
+        .expected_size = expected_size,
+        .identity = identity,
+    };
+    auto_reply struct s3_reply reply;
+    r = complete(&completion, &xml, condition, &reply, err);
+    if (r < 0 && is_open(&reply, err) && is_settled(&completion))
+        r = 0;
+    if (r == 0 && ret_etag)
+        memcpy(ret_etag, completion.etag, sizeof(completion.etag));
+    return r;
+}
+
+// ---- abort
+// ---------------------------------------------------------------------------------------
+
+int s3_multipart_abort(struct s3_client *client, struct call *call, const struct s3_upload *upload,
+                       struct err *err)
+{
+    struct s3_request request = {
+        .action = "s3:AbortMultipartUpload",
+        .method = "DELETE",
+        .key = upload->key,
+        .query = {{"uploadId", upload->id}},
+        .query_count = 1,
+    };
+    auto_reply struct s3_reply reply;
+    int r = s3_request_send(&client->service, call, &request, &reply, err);
+    return r == -ENOENT && strcmp(err->code, "NoSuchBucket") != 0 ? 0 : r;
+}

@@ -1,0 +1,84 @@
+// request.h - one request to S3 or STS: built, signed, sent, tried again where that is safe.
+//
+// What is mended here, so that no caller has to:
+//   - failures that a later try may mend (err->is_retryable): as call_should_retry says;
+//   - the bucket lives in another region (301, 307, 400 with a region): remembered, signed for
+//     that region and sent once more;
+//   - expired credentials: the provider is asked again, and the request sent once more;
+//   - a clock that is off: corrected from the answer's Date, and the request sent once more.
+// Each of the last three at most once a request, and without waiting.
+//
+// Every request may be sent twice: the reply to the first may be lost. What the second then
+// answers (412, NoSuchUpload) is for the caller to judge, by reply->is_in_doubt.
+//
+// Bodies: S3_PAYLOAD_SIGNED puts the body's SHA-256 into the signature: for what is small.
+// S3_PAYLOAD_UNSIGNED saves that for bulk: TLS guards it, and over plain HTTP a Content-MD5 that
+// the store checks. Thread-safe.
+#pragma once
+
+#include "service.h"
+#include "sigv4.h"
+
+enum {
+    S3_REQUEST_QUERY_MAX = 8,
+    S3_REQUEST_HEADERS_MAX = 48, // given by the caller, metadata included
+    S3_ERROR_BODY_LIMIT = 64 * 1024,
+};
+
+enum s3_payload { S3_PAYLOAD_SIGNED, S3_PAYLOAD_UNSIGNED };
+
+struct s3_request {
+    const char *action; // what IAM calls it, for sentences: "s3:GetObject"
+    const char *method;
+    const char *key;     // NULL: the bucket, or the service, itself
+    const char *subject; // for sentences; NULL: bucket/key
+    struct sigv4_pair query[S3_REQUEST_QUERY_MAX];
+    size_t query_count;
+    const struct http_header *headers; // read anew at each attempt; all are signed
+    size_t header_count;
+
+    const struct http_piece *body;
+    size_t body_count;
+    bool has_body;
+    enum s3_payload payload;
+
+    bool is_about_etag;     // has a condition on an ETag: 412 is ESTALE, not EEXIST
+    bool may_fail_with_200; // an <Error> document may stand in a 200's body
+    bool is_conflict_final; // 409 ConditionalRequestConflict: to send it again is of no use
+
+    // After a failed attempt: true when there was progress since the one before, so that attempts
+    // are counted anew. May change what `headers` points to, and header_count. May be NULL.
+    bool (*has_progressed)(void *context);
+    // Before another attempt of a request that is in doubt: true when it turns out to have taken
+    // effect, which ends it with 0 and no answer. May be NULL.
+    bool (*is_settled)(void *context);
+    // Asked for 2xx answers only: true to have the body go to on_bytes. NULL: kept in memory.
+    bool (*wants_bytes)(void *context, const struct http_response *response);
+    // As in base/http.h. An error of its own ends the request, without another attempt.
+    int (*on_bytes)(void *context, const void *bytes, size_t size);
+    void *context;
+
+    size_t body_limit;    // of the answer's body in memory; 0: HTTP_BODY_LIMIT
+    int stall_timeout_ms; // 0: the client's
+};
+
+struct s3_reply {
+    struct http_response http;
+    bool is_in_doubt; // an earlier attempt failed and may have taken effect nevertheless
+    bool is_settled;  // request->is_settled said so: there is no answer to read
+};
+
+// 0 for a 2xx; else -errno with *err filled, and the answer, where there was one, in *ret_reply
+// all the same. The caller ends it with s3_reply_done in either case.
+int s3_request_send(struct s3_service *service, struct call *call, const struct s3_request *request,
+                    struct s3_reply *ret_reply, struct err *err);
+void s3_reply_done(struct s3_reply *reply);
+static inline void s3_reply_scope(struct s3_reply *reply)
+{
+    s3_reply_done(reply);
+}
+#define auto_reply AUTO(s3_reply_scope)
+
+// "bucket/key", for sentences: written into buffer, cut where it does not fit.
+const char *s3_request_subject(const struct s3_service *service, const struct s3_request *request,
+                               char *buffer, size_t buffer_size);

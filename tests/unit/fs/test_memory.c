@@ -1,0 +1,145 @@
+// The ceiling of all transfer buffers: order, bounds, waiting, withdrawing.
+#include "fs/memory.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct asked {
+    struct memory_ticket ticket;
+    void *bytes;
+    int order; // 0 while it waits
+};
+
+static int granted_count;
+
+static void granted(struct memory_ticket *ticket, void *bytes)
+{
+    struct asked *asked = (struct asked *)ticket;
+    asked->bytes = bytes;
+    asked->order = ++granted_count;
+}
+
+static int reset(void **state)
+{
+    (void)state;
+    granted_count = 0;
+    return 0;
+}
+
+static struct asked asking(size_t size)
+{
+    return (struct asked){.ticket = {.size = size, .granted = granted}};
+}
+
+static void grants_up_to_the_ceiling_and_then_in_order(void **state)
+{
+    (void)state;
+    struct memory *memory = memory_new(100);
+    struct asked a = asking(60), b = asking(60), c = asking(10);
+    memory_ask(memory, &a.ticket);
+    memory_ask(memory, &b.ticket);
+    memory_ask(memory, &c.ticket); // would fit, but b was first
+    assert_int_equal(a.order, 1);
+    assert_int_equal(b.order, 0);
+    assert_int_equal(c.order, 0);
+    memory_give_back(memory, a.bytes, 60);
+    assert_int_equal(b.order, 2);
+    assert_int_equal(c.order, 3);
+    memory_give_back(memory, b.bytes, 60);
+    memory_give_back(memory, c.bytes, 10);
+    memory_free(memory);
+}
+
+static void a_withdrawn_request_lets_the_next_pass(void **state)
+{
+    (void)state;
+    struct memory *memory = memory_new(100);
+    struct asked a = asking(60), b = asking(60), c = asking(10);
+    memory_ask(memory, &a.ticket);
+    memory_ask(memory, &b.ticket);
+    memory_ask(memory, &c.ticket);
+    assert_true(memory_withdraw(memory, &b.ticket));
+    assert_int_equal(c.order, 2);
+    assert_false(memory_withdraw(memory, &b.ticket));
+    assert_false(memory_withdraw(memory, &a.ticket)); // granted already
+    memory_give_back(memory, a.bytes, 60);
+    memory_give_back(memory, c.bytes, 10);
+    assert_int_equal(b.order, 0);
+    memory_free(memory);
+}
+
+static void kept_buffers_count_and_make_room(void **state)
+{
+    (void)state;
+    size_t large = 1 << 20;
+    struct memory *memory = memory_new(2 * large);
+    struct asked a = asking(large), b = asking(large);
+    memory_ask(memory, &a.ticket);
+    void *first = a.bytes;
+    memory_give_back(memory, a.bytes, large);
+    memory_ask(memory, &b.ticket);
+    assert_ptr_equal(b.bytes, first); // the same buffer again
+    memory_give_back(memory, b.bytes, large);
+    struct asked whole = asking(2 * large); // the kept one has to go
+    memory_ask(memory, &whole.ticket);
+    assert_int_equal(whole.order, 3);
+    memory_give_back(memory, whole.bytes, 2 * large);
+    memory_free(memory);
+}
+
+static void *give_back_later(void *argument)
+{
+    struct asked *asked = argument;
+    usleep(50 * 1000);
+    memory_give_back((struct memory *)asked->ticket.next, asked->bytes, asked->ticket.size);
+    return NULL;
+}
+
+static void waiting_ends_with_a_buffer(void **state)
+{
+    (void)state;
+    struct call call;
+    call_init(&call, clock_system());
+    struct memory *memory = memory_new(100);
+    struct asked a = asking(100);
+    memory_ask(memory, &a.ticket);
+    a.ticket.next = (struct memory_ticket *)memory; // carried to the thread
+    pthread_t thread;
+    pthread_create(&thread, NULL, give_back_later, &a);
+    void *bytes = memory_wait(memory, &call, 80);
+    assert_non_null(bytes);
+    pthread_join(thread, NULL);
+    memory_give_back(memory, bytes, 80);
+    memory_free(memory);
+}
+
+static void waiting_ends_when_cancelled(void **state)
+{
+    (void)state;
+    struct call call;
+    call_init(&call, clock_system());
+    struct memory *memory = memory_new(100);
+    struct asked a = asking(100);
+    memory_ask(memory, &a.ticket);
+    call_cancel(&call);
+    assert_null(memory_wait(memory, &call, 80));
+    memory_give_back(memory, a.bytes, 100);
+    memory_free(memory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(grants_up_to_the_ceiling_and_then_in_order, reset),
+        cmocka_unit_test_setup(a_withdrawn_request_lets_the_next_pass, reset),
+        cmocka_unit_test_setup(kept_buffers_count_and_make_room, reset),
+        cmocka_unit_test_setup(waiting_ends_with_a_buffer, reset),
+        cmocka_unit_test_setup(waiting_ends_when_cancelled, reset),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
