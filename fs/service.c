@@ -93,7 +93,7 @@ static int check_reader_is_another(struct service *service, struct call *call, s
     struct s3_credentials *own = NULL, *readers = NULL;
     int error = s3_provider_get(service->provider, call, &own, err);
     if (error == 0)
-        error = s3_provider_get(service->reader, call, &readers, err);
+        error = s3_provider_get(service->link_provider, call, &readers, err);
     if (error == 0 &&
         strcmp(s3_credentials_access_key(own), s3_credentials_access_key(readers)) == 0)
         error = err_set(err, EACCES,
@@ -108,7 +108,7 @@ static int check_reader_is_another(struct service *service, struct call *call, s
 static void tell_session(struct service *service)
 {
     int granted_s = s3_presigner_session_s(service->presigner);
-    if (service->reader || granted_s >= service->options->presign_session_s)
+    if (service->link_provider || granted_s >= service->options->presign_session_s)
         return;
     char seconds[12];
     snprintf(seconds, sizeof(seconds), "%d", granted_s);
@@ -125,7 +125,7 @@ static int open_presigner(struct service *service, const struct s3_settings *set
     if (!options->presign_role && !options->presign_profile)
         return 0;
     if (options->presign_profile) {
-        int error = open_provider(service, options->presign_profile, &service->reader, err);
+        int error = open_provider(service, options->presign_profile, &service->link_provider, err);
         if (error == 0)
             error = check_reader_is_another(service, call, err);
         if (error < 0)
@@ -136,7 +136,7 @@ static int open_presigner(struct service *service, const struct s3_settings *set
         return err_no_memory(err);
     const struct s3_presigner_options presigner = {
         .role_arn = options->presign_role,
-        .reader = service->reader,
+        .reader = service->link_provider,
         .provider = service->provider,
         .sts_endpoint =
             first_of(first_of(options->sts_endpoint, options->endpoint), settings->sts_endpoint),
@@ -287,7 +287,7 @@ void service_close(struct service *service)
     registry_client_free(service->registry);
     s3_presigner_free(service->presigner);
     s3_client_free(service->client);
-    s3_provider_free(service->reader);
+    s3_provider_free(service->link_provider);
     s3_provider_free(service->provider);
     http_client_free(service->http);
     free(service);

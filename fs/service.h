@@ -28,8 +28,8 @@ struct service {
     const struct options *options; // the caller's, outlives the service
     const struct clock *clock;
     struct http_client *http;
-    struct s3_provider *provider; // the service account's credentials
-    struct s3_provider *reader;   // presign_profile's, or NULL
+    struct s3_provider *provider;      // the service account's credentials
+    struct s3_provider *link_provider; // presign_profile's, or NULL
     struct s3_client *client;
     struct s3_presigner *presigner; // NULL: links cannot be made
     struct registry_client *registry;

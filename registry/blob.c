@@ -22,7 +22,7 @@ struct reading {
     int (*sink)(void *context, const void *bytes, size_t size);
     void *context;
     int sink_status;
-    bool is_whole; // asked without a Range
+    bool is_uncut; // the registry answers 416 to ranges
     // of the answer under way
     uint64_t skip;       // its bytes that stand before `next`
     uint64_t answer_end; // where in the blob it ends
@@ -138,11 +138,14 @@ static int read_once(struct registry_client *client, struct call *call,
     char range[sizeof("bytes=-") + 2 * 20];
     snprintf(path, sizeof(path), "blobs/%s", reading->blob->digest);
     snprintf(range, sizeof(range), "bytes=%" PRIu64 "-%" PRIu64, reading->next, reading->end - 1);
+    // The whole is asked for without a range: caches that have not got it yet serve that better.
+    bool is_whole =
+        reading->is_uncut || (reading->next == 0 && reading->end == reading->blob->size_bytes);
     const struct registry_request request = {
         .method = "GET",
         .reference = reference,
         .path = path,
-        .range = reading->is_whole ? NULL : range,
+        .range = is_whole ? NULL : range,
         .wants_bytes = look_at_answer,
         .on_bytes = take_bytes,
         .context = reading,
@@ -177,8 +180,8 @@ static int read_range(struct registry_client *client, struct call *call,
         if (status == 0 || reading->sink_status < 0)
             return status;
         // Some registries cannot cut a blob: then it is read from its start and skipped.
-        if (err->http_status == 416 && !reading->is_whole) {
-            reading->is_whole = true;
+        if (err->http_status == 416 && !reading->is_uncut) {
+            reading->is_uncut = true;
             continue;
         }
         // What brought bytes was no failed attempt; the call's budget bounds how often.
@@ -208,7 +211,6 @@ int registry_blob_read(struct registry_client *client, struct call *call,
         .end = offset + size,
         .sink = sink,
         .context = context,
-        .is_whole = size == blob->size_bytes,
     };
     int status = read_range(client, call, reference, &reading, err);
     return status < 0

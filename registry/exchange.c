@@ -149,6 +149,7 @@ int registry_exchange(struct registry_client *client, struct call *call,
     for (int redirects = 0;; redirects++) {
         name_host(&parsed, ret_end);
         status = perform_once(client, call, exchange, url, authorization, ret_response, err);
+        ret_end->has_answered = ret_end->has_answered || ret_response->status != 0;
         if (status < 0 || !is_redirect(exchange, ret_response->status))
             break;
         status =

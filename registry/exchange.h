@@ -27,6 +27,7 @@ struct exchange {
 struct exchange_end {
     char host[300];      // who gave the last answer, with its port where it is not the usual one
     bool was_redirected; // it is not who was asked
+    bool has_answered;   // who was asked has answered, be it with a redirect
 };
 
 // 0 when an answer came back, whatever its status but a redirect's. The body of an answer other

@@ -36,11 +36,12 @@ static bool wants_tls(const struct http_response *response)
 
 static int explain_failure(struct round *round, enum host_speech speech, struct err *err)
 {
-    if (!round->end.was_redirected &&
-        registry_host_failed(round->client, round->host, speech, err)) {
+    if (round->end.has_answered) {
+        registry_host_answered(round->client, round->host, speech);
+    } else if (registry_host_failed(round->client, round->host, speech, err)) {
         err->is_retryable = true;
         err->retry_after_ms = -1;
-    } else if (registry_host_has_no_tls(err) && !round->end.was_redirected) {
+    } else if (registry_host_has_no_tls(err)) {
         char text[ERR_TEXT_SIZE];
         memcpy(text, err->text, sizeof(text));
         return err_set(err, EPROTO,

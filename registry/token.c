@@ -16,7 +16,8 @@ struct token {
     struct grant grant;
     uint64_t number; // from 1, another for each grant
     bool is_good;
-    int64_t ends_at_ms; // monotonic
+    enum host_asks_for kind; // what the host asked for when it was granted
+    int64_t ends_at_ms;      // monotonic
     struct login_mark refused;
     int users; // threads in registry_token_acquire
     bool is_being_fetched;
@@ -63,7 +64,8 @@ static struct token *find_locked(const struct registry_client *client, const str
 
 static bool is_good(const struct registry_client *client, const struct token *token)
 {
-    return token->is_good && clock_monotonic_ms(client->clock) < token->ends_at_ms;
+    return token->is_good && token->kind == token->host->learnt.asks_for &&
+           clock_monotonic_ms(client->clock) < token->ends_at_ms;
 }
 
 static void drop_ended_locked(struct registry_client *client)
@@ -124,6 +126,7 @@ static int fetch_locked(struct registry_client *client, struct call *call, struc
 {
     auto_free char *scope = token->scope == NULL ? NULL : strdup(token->scope);
     const struct login_mark refused = token->refused;
+    enum host_asks_for kind = host->learnt.asks_for;
     bool has_scope = token->scope == NULL || scope != NULL;
     struct grant grant = {0};
     token->is_being_fetched = true;
@@ -144,6 +147,7 @@ static int fetch_locked(struct registry_client *client, struct call *call, struc
         token->grant = grant;
         token->refused = grant.refused;
         token->is_good = true;
+        token->kind = kind;
         token->ends_at_ms = asked_at_ms + grant.lifetime_ms;
         token->number++;
     }
@@ -224,7 +228,8 @@ static bool take_scope_locked(struct token *token, const char *repository, const
 static enum token_advice refused_locked(struct token *token, const char *repository,
                                         const struct token_use *use, int status, const char *scope)
 {
-    if (token == NULL || token->number != use->number)
+    if (token == NULL || token->number != use->number ||
+        token->kind != token->host->learnt.asks_for)
         return TOKEN_RENEWED;
     token->is_good = false;
     if (take_scope_locked(token, repository, scope) || !use->is_fresh)

@@ -19,11 +19,10 @@ enum {
     SECRET_KEY_SIZE_MAX = 512, // AWS's have 40 bytes
 };
 
-static int full(const struct buf *buf, struct err *err)
+// A buffer that is full has met its limit; that memory is out shows as the same.
+static int too_large(struct err *err)
 {
-    if (buf->size >= buf->limit / 2)
-        return err_set(err, E2BIG, "a request is too large to be signed");
-    return err_no_memory(err);
+    return err_set(err, E2BIG, "a request is too large to be signed");
 }
 
 // ---- the query ---------------------------------------------------------------------------------
@@ -78,7 +77,7 @@ int sigv4_query_text(const struct sigv4_pair *pairs, size_t count, struct buf *t
     for (size_t i = 0; i < count; i++)
         (void)buf_printf(text, "%s%s=%s", i == 0 ? "" : "&", sorted[i].name, sorted[i].value);
     encoded_pairs_done(sorted, count);
-    return text->is_full ? full(text, err) : 0;
+    return text->is_full ? too_large(err) : 0;
 }
 
 // ---- the headers -------------------------------------------------------------------------------
@@ -184,7 +183,7 @@ int sigv4_canonical_request(const struct sigv4_key *key, const struct sigv4_requ
     (void)buf_append_char(text, '\n');
     append_names(text, headers, request->header_count);
     (void)buf_printf(text, "\n%s", request->payload);
-    return text->is_full ? full(text, err) : 0;
+    return text->is_full ? too_large(err) : 0;
 }
 
 // ---- the signature -----------------------------------------------------------------------------
@@ -269,7 +268,7 @@ int sigv4_sign_headers(const struct sigv4_key *key, const struct sigv4_request *
     auto_buf struct buf names = BUF_INIT(SIGV4_CANONICAL_LIMIT);
     append_names(&names, headers, request->header_count);
     if (names.is_full)
-        return full(&names, err);
+        return too_large(err);
     struct secret *authorization =
         secret_join(ALGORITHM " Credential=", s3_credentials_access_key(key->credentials), "/",
                     scope, ", SignedHeaders=", buf_text(&names), ", Signature=", signature, NULL);
@@ -329,6 +328,6 @@ int sigv4_sign_query(const struct sigv4_key *key, const struct sigv4_request *re
     if (r < 0)
         return r;
     if (buf_printf(query, "&X-Amz-Signature=%s", signature) < 0)
-        return full(query, err);
+        return too_large(err);
     return 0;
 }

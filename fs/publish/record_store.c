@@ -57,14 +57,14 @@ char *record_object_key(const char *prefix, const char *key, const char *etag)
     size_t prefix_size = strlen(prefix);
     bool is_below = strncmp(key, prefix, prefix_size) == 0;
     const char *path = is_below ? key + prefix_size : key;
-    auto_buf struct buf object_key = BUF_INIT(4 * S3_KEY_SIZE_MAX);
+    auto_buf struct buf object_key = BUF_INIT(RECORD_LIMIT);
 
     buf_append_text(&object_key, prefix);
     buf_append_text(&object_key, RECORDS_PREFIX);
     buf_append_text(&object_key, path);
     buf_append_char(&object_key, '/');
     append_etag(&object_key, etag);
-    if (object_key.is_full || object_key.size > S3_KEY_SIZE_MAX) {
+    if (!object_key.is_full && object_key.size > S3_KEY_SIZE_MAX) {
         char hex[SHA256_HEX_SIZE];
         sha256_hex_of(path, strlen(path), hex);
         buf_clear(&object_key);

@@ -1,7 +1,6 @@
 #include "html.h"
 
 #include "../utf8.h"
-#include "base/scope.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -34,9 +33,8 @@ static int append_character(struct buf *page, const char *bytes, size_t size, ui
     return buf_append(page, bytes, size);
 }
 
-int html_text(struct buf *page, const char *text)
+int html_bytes(struct buf *page, const char *text, size_t size)
 {
-    size_t size = strlen(text);
     int error = 0;
 
     for (size_t at = 0, step; at < size && error == 0; at += step) {
@@ -44,6 +42,11 @@ int html_text(struct buf *page, const char *text)
         error = append_character(page, text + at, step, character);
     }
     return error;
+}
+
+int html_text(struct buf *page, const char *text)
+{
+    return html_bytes(page, text, strlen(text));
 }
 
 int html_format(struct buf *page, const char *format, ...)
@@ -70,20 +73,17 @@ int html_format(struct buf *page, const char *format, ...)
 
 static int append_quoted(struct buf *page, const char *word, const char *quote_within)
 {
-    auto_buf struct buf quoted = BUF_INIT(page->limit);
-
-    buf_append_char(&quoted, '\'');
-    for (; *word; word++) {
-        if (*word == '\'')
-            buf_append_text(&quoted, quote_within);
-        else
-            buf_append_char(&quoted, *word);
+    html_text(page, "'");
+    while (*word) {
+        size_t plain = strcspn(word, "'");
+        html_bytes(page, word, plain);
+        word += plain;
+        if (*word) {
+            html_text(page, quote_within);
+            word++;
+        }
     }
-    buf_append_char(&quoted, '\'');
-    int error = html_text(page, buf_text(&quoted));
-    if (quoted.is_full)
-        page->is_full = true;
-    return error;
+    return html_text(page, "'");
 }
 
 int html_shell_word(struct buf *page, const char *word)

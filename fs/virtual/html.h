@@ -11,6 +11,7 @@
 
 // Fit for element content and for attribute values in double or single quotes.
 int html_text(struct buf *page, const char *text);
+int html_bytes(struct buf *page, const char *text, size_t size); // the same, of a part of a text
 
 // printf-like with one conversion, %s, whose argument is escaped as html_text does; %% is a '%'.
 // The format is the page's own markup and must be a literal.

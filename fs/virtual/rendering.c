@@ -167,18 +167,6 @@ static void forget_locked(struct renderings *renderings)
 
 // ---- making ------------------------------------------------------------------------------------
 
-// Without the lock. 0, or -errno with *err filled; *bytes and *reuse_ms on success.
-static int make(const struct rendering_wanted *wanted, struct call *call, struct buf *bytes,
-                int64_t *reuse_ms, struct err *err)
-{
-    int error = wanted->make(wanted->context, call, bytes, reuse_ms, err);
-
-    if (error == 0 && bytes->is_full)
-        error = err_set(err, EFBIG, "%s would have more than %zu bytes", wanted->file->name,
-                        bytes->limit);
-    return error;
-}
-
 // What was made goes into the slot; the same bytes as before stay the same rendering.
 static int keep_locked(struct renderings *renderings, struct slot *slot,
                        const struct rendering_wanted *wanted, struct buf *bytes, int64_t reuse_ms,
@@ -210,7 +198,7 @@ static int make_locked(struct renderings *renderings, struct slot *slot, struct 
     slot->is_being_made = true;
     slot->attempt++;
     pthread_mutex_unlock(&renderings->lock);
-    int error = make(wanted, call, &bytes, &reuse_ms, err);
+    int error = wanted->make(wanted->context, call, &bytes, &reuse_ms, err);
     pthread_mutex_lock(&renderings->lock);
     if (error == 0)
         error = keep_locked(renderings, slot, wanted, &bytes, reuse_ms, err);

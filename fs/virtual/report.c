@@ -12,41 +12,35 @@
 #include <errno.h>
 #include <string.h>
 
-enum { WORDS_LIMIT = 200 }; // bytes of one size, moment or span in words
-
 // ---- small pieces ------------------------------------------------------------------------------
 
 static void append_time(struct buf *page, int64_t ms)
 {
-    auto_buf struct buf words = BUF_INIT(WORDS_LIMIT);
     char machine[CLOCK_RFC3339_SIZE];
 
     clock_format_rfc3339(ms, machine);
-    words_moment(&words, ms);
-    html_format(page, "<time datetime=\"%s\">%s</time>", machine, buf_text(&words));
+    html_format(page, "<time datetime=\"%s\">", machine);
+    words_moment(page, ms);
+    buf_append_text(page, "</time>");
 }
 
 // When a link dies; in words as seen from the moment at which the page was made.
 static void append_expiry(struct buf *page, int64_t expires_ms, int64_t now_ms)
 {
-    auto_buf struct buf span = BUF_INIT(WORDS_LIMIT);
-
-    words_span(&span, expires_ms - now_ms);
     append_time(page, expires_ms);
-    html_format(page, " (%s after this page was made)", buf_text(&span));
+    buf_append_text(page, " (");
+    words_span(page, expires_ms - now_ms);
+    buf_append_text(page, " after this page was made)");
 }
 
 static void append_size(struct buf *page, uint64_t bytes)
 {
-    auto_buf struct buf words = BUF_INIT(WORDS_LIMIT);
-    auto_buf struct buf number = BUF_INIT(WORDS_LIMIT);
-
-    words_size(&words, bytes);
-    words_number(&number, bytes);
+    words_size(page, bytes);
     if (bytes < 1000)
-        html_format(page, "%s", buf_text(&words));
-    else
-        html_format(page, "%s (%s bytes)", buf_text(&words), buf_text(&number));
+        return;
+    buf_append_text(page, " (");
+    words_number(page, bytes);
+    buf_append_text(page, " bytes)");
 }
 
 static void fact(struct buf *page, const char *label, const char *value)
@@ -152,9 +146,6 @@ static struct totals count_totals(const struct snapshot *snapshot)
 static void append_header(const struct snapshot *snapshot, const struct totals *totals,
                           struct buf *page)
 {
-    auto_buf struct buf count = BUF_INIT(WORDS_LIMIT);
-
-    words_number(&count, snapshot->file_count);
     buf_append_text(page, "<header>\n<p class=\"kind\">Container images for download</p>\n<h1>");
     append_name(snapshot, page);
     buf_append_text(page, "</h1>\n<dl>\n");
@@ -166,7 +157,8 @@ static void append_header(const struct snapshot *snapshot, const struct totals *
     append_time(page, totals->modified_ms);
     fact_end(page);
     fact_begin(page, "Content");
-    html_format(page, "%s file%s, ", buf_text(&count), snapshot->file_count == 1 ? "" : "s");
+    words_number(page, snapshot->file_count);
+    buf_append_text(page, snapshot->file_count == 1 ? " file, " : " files, ");
     append_size(page, totals->size_bytes);
     fact_end(page);
     if (totals->expires_ms) {
@@ -237,14 +229,13 @@ static void append_commands(const struct snapshot_file *file, struct buf *page)
 
 static void append_file(const struct snapshot_file *file, struct buf *page)
 {
-    auto_buf struct buf size = BUF_INIT(WORDS_LIMIT);
-
-    words_size(&size, file->size_bytes);
     html_format(page, "<article class=\"card\">\n<h3>%s</h3>\n", file->name);
-    if (file->url)
-        html_format(page,
-                    "<a class=\"button\" rel=\"noreferrer\" href=\"%s\">Download %s (%s)</a>\n",
-                    file->url, file->download_name, buf_text(&size));
+    if (file->url) {
+        html_format(page, "<a class=\"button\" rel=\"noreferrer\" href=\"%s\">Download %s (",
+                    file->url, file->download_name);
+        words_size(page, file->size_bytes);
+        buf_append_text(page, ")</a>\n");
+    }
     buf_append_text(page, "<dl>\n");
     fact_begin(page, "Size");
     append_size(page, file->size_bytes);
@@ -304,7 +295,7 @@ int report_render(const struct snapshot *snapshot, struct buf *ret_bytes, struct
     buf_append_text(ret_bytes, "</main>\n");
     append_footer(snapshot, ret_bytes);
     if (ret_bytes->is_full)
-        return err_set(err, EFBIG, "the page of %zu files takes more than %zu bytes",
+        return err_set(err, EFBIG, "the page of %zu files does not fit into memory (%zu bytes at most)",
                        snapshot->file_count, ret_bytes->limit);
     return 0;
 }

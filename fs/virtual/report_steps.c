@@ -2,9 +2,6 @@
 
 #include "html.h"
 
-#include "base/url.h"
-
-#include <stdio.h>
 #include <string.h>
 
 static bool ends_in(const char *name, const char *extension)
@@ -184,21 +181,20 @@ void report_load_steps(const struct snapshot *snapshot, struct buf *page)
 
 // ---- security ----------------------------------------------------------------------------------
 
-// "host, port 443 (https)": what a proxy has to let through.
+// What a proxy has to let through: "https://host:443" in parts, or as it is.
 static void append_origin(const struct snapshot *snapshot, struct buf *page)
 {
-    struct url url = {0};
-    struct err err = {0};
-    char port[16];
+    const char *host = strstr(snapshot->origin, "://");
+    const char *port = strrchr(snapshot->origin, ':');
 
-    if (url_parse(snapshot->origin, &url, &err) < 0) {
+    if (!host || port <= host) {
         html_format(page, "<code>%s</code>", snapshot->origin);
         return;
     }
-    snprintf(port, sizeof(port), "%d", url.port);
-    html_format(page, "<code>%s</code>, TCP port <code>%s</code> (%s)", url.host, port,
-                strcmp(url.scheme, "https") == 0 ? "HTTPS" : "HTTP");
-    url_done(&url);
+    buf_append_text(page, "<code>");
+    html_bytes(page, host + 3, (size_t)(port - host - 3));
+    html_format(page, "</code>, TCP port <code>%s</code> (%s)", port + 1,
+                strncmp(snapshot->origin, "https:", 6) == 0 ? "HTTPS" : "HTTP");
 }
 
 void report_security_notes(const struct snapshot *snapshot, struct buf *page)

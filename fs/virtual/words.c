@@ -52,8 +52,7 @@ int words_moment(struct buf *text, int64_t ms)
     time_t seconds = (time_t)(ms / 1000);
     struct tm tm;
 
-    if (!gmtime_r(&seconds, &tm))
-        return buf_append_text(text, "a time past counting");
+    gmtime_r(&seconds, &tm);
     return buf_printf(text, "%s %d %s %d, %02d:%02d UTC", days[tm.tm_wday], tm.tm_mday,
                       months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min);
 }

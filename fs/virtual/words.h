@@ -1,4 +1,5 @@
-// words.h - sizes, moments and spans as people read them; pure, English, no locale.
+// words.h - sizes, moments and spans as people read them; pure, English, no locale. Letters,
+// digits, ' ', '.', ',' and ':' only: nothing that any format would want escaped.
 #pragma once
 
 #include "base/buf.h"

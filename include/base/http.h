@@ -16,10 +16,14 @@
 
 enum {
     HTTP_CONNECT_TIMEOUT_MS = 10 * 1000,
-    HTTP_STALL_TIMEOUT_MS = 30 * 1000, // no byte in either direction for this long
+    HTTP_STALL_TIMEOUT_MS = 30 * 1000, // no byte in either direction for this long; see below
     HTTP_HEADERS_LIMIT = 64 * 1024,    // bytes of one response's headers
     HTTP_BODY_LIMIT = 8 * 1024 * 1024, // bytes of a body kept in memory, unless a request differs
 };
+
+// A stall is less than one byte a second, averaged over about five seconds, for the whole seconds
+// of the timeout: it is noticed up to six seconds late. The wait for an answer's first byte is a
+// stall as well, so a request that takes the server long (completing an upload) needs a longer one.
 
 struct http_client;
 
@@ -79,12 +83,13 @@ struct http_request {
     int stall_timeout_ms; // 0: the client's
 };
 
-// 0 when an HTTP response came back whole, whatever its status. Errors: ETIMEDOUT (connect,
-// stall), EHOSTUNREACH (no route, name, or connection refused), EPROTO (TLS; the sentence says
-// which check failed), EIO (connection lost, body short), EINTR (call cancelled), EFBIG, or what
-// on_bytes answered; EINVAL for a request that cannot be sent as it is (a control character in a
-// header, a URL that url_parse refuses). is_retryable is set for what a retry may mend.
-// *ret_response is filled as far as it came also on failure; the caller ends it with
+// 0 when an HTTP response came back whole, whatever its status (a body that has neither a length
+// nor chunks ends where its connection does, cut off or not; who can, checks its size). Errors:
+// ETIMEDOUT (connect, stall), EHOSTUNREACH (no route, name, or connection refused), EPROTO (TLS;
+// the sentence says which check failed), EIO (connection lost, body short), EINTR (call cancelled),
+// EFBIG, or what on_bytes answered; EINVAL for a request that cannot be sent as it is (a control
+// character in a header, a URL that url_parse refuses). is_retryable is set for what a retry may
+// mend. *ret_response is filled as far as it came also on failure; the caller ends it with
 // http_response_done in either case.
 int http_perform(struct http_client *client, struct call *call, const struct http_request *request,
                  struct http_response *ret_response, struct err *err);

@@ -43,4 +43,4 @@ static inline void scope_close(int *fd)
 
 // The struct that holds `member`, from a pointer to that member.
 #define CONTAINER_OF(pointer, type, member)                                                        \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))

@@ -231,11 +231,13 @@ class TestProxy:
         front.inject(faults.Truncate(1, admitted=True))
         assert requests.get(url).content == blob[:-1]
 
-    def test_flips_one_bit_each_way(self, through, store, proxy, bucket):
+    def test_changes_a_header_and_flips_one_bit_each_way(self, through, store, proxy, bucket):
         front, url, blob = through
+        front.inject(faults.Header("Date", "Mon, 01 Jan 2001 00:00:00 GMT"), nth=2)
         front.inject(faults.Flip(at=7))
         got = requests.get(url).content
         assert [at for at in range(len(blob)) if got[at] != blob[at]] == [7]
+        assert requests.get(url).headers["Date"].startswith("Mon, 01 Jan 2001")
         front = proxy(store.endpoint)
         front.inject(faults.Flip("server"), "PUT")
         # The store compares with the signed sha256 of the body.

@@ -169,6 +169,19 @@ class Reply(Fault):
         return self.status, self.headers, self.body
 
 
+class Header(Fault):
+    """The answer has this header, instead of its own of that name."""
+
+    def __init__(self, name, value):
+        self.name = name
+        self.value = value
+
+    def answer(self, conversation, head, length, pieces):
+        head = head.without(self.name.lower())
+        head.lines.append("%s: %s" % (self.name, self.value))
+        return head, pieces
+
+
 def s3_error(status, code, message="scripted", **headers):
     """The answer of an S3 that refuses."""
     body = ('<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>%s</Code><Message>%s'

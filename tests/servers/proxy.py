@@ -26,12 +26,14 @@ from .faults import Cut, Fault
 
 PIECE = 256 << 10
 HEAD_LIMIT = 4 << 20
+KEPT = 64 << 10     # bytes of an answer that the record keeps
 
 
 @dataclasses.dataclass
 class Exchange:
     """One request and what became of it. `headers` have lower-case names;
-    `status` is None as long as, or because, no answer was passed on."""
+    `status` is None as long as, or because, no answer was passed on;
+    `answer_body` is the answer's beginning."""
 
     method: str
     target: str
@@ -41,6 +43,7 @@ class Exchange:
     ended: float = None
     status: int = None
     answer_headers: dict = None
+    answer_body: bytes = b""
     request_bytes: int = 0
     response_bytes: int = 0
     fault: Fault = None
@@ -365,6 +368,7 @@ class _Conversation:
         self.client.sock.sendall(head.encode())
         for piece in body:
             exchange.response_bytes += len(piece)
+            exchange.answer_body += piece[:KEPT - len(exchange.answer_body)]
             _send_piece(self.client.sock, piece, chunked)
         if chunked:
             self.client.sock.sendall(b"0\r\n\r\n")

@@ -401,8 +401,7 @@ static int sink_take(void *context, const void *bytes, size_t size)
 static void serve_100000(struct test_connection *connection)
 {
     auto_buf struct buf request = {0};
-    static char body[100000];
-    memset(body, 'x', sizeof(body));
+    static const char body[100000] = {[0 ... 99999] = 'x'};
     while (test_read_request(connection, &request)) {
         test_send_text(connection, "HTTP/1.1 206 Partial Content\r\nX-A: 1\r\n"
                                    "Content-Length: 100000\r\n\r\n");

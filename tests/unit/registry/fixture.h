@@ -9,9 +9,9 @@ struct fixture {
     struct registry_client *client;
     struct call call;
     char directory[32];
-    char config[64];     // path of its config.json
-    unsigned told;       // calls of on_retry
-    char told_text[512]; // the last one's sentence
+    char config[64];               // path of its config.json
+    unsigned told;                 // calls of on_retry
+    char told_text[ERR_TEXT_SIZE]; // the last one's sentence
     const char *allowed_hosts[2];
 };
 

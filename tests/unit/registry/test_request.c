@@ -38,6 +38,13 @@ static struct {
     void (*answer)(const struct scripted_request *request, struct scripted_reply *reply);
 } registry;
 
+static struct {
+    int status;
+    const char *headers;
+    const char *body;
+    unsigned count; // of requests that fail, from the first
+} failure;
+
 static bool is_login(const char *authorization, const char *login)
 {
     if (login == NULL)
@@ -130,6 +137,7 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&registry, 0, sizeof(registry));
+    memset(&failure, 0, sizeof(failure));
     registry.refusal = 401;
     server = scripted_server_new(answer, NULL);
     elsewhere = scripted_server_new(answer_elsewhere, NULL);
@@ -724,13 +732,6 @@ static void a_link_that_has_ended_is_asked_for_again(void **state)
 
 // ---- failures ----------------------------------------------------------------------------------
 
-static struct {
-    int status;
-    const char *headers;
-    const char *body;
-    unsigned count; // of requests that fail, from the first
-} failure;
-
 static void fail_some(const struct scripted_request *request, struct scripted_reply *reply)
 {
     if (request->number > failure.count) {
@@ -760,7 +761,6 @@ static void what_a_retry_may_mend(void **state)
          "allowed: 44000/minute\"}]}"},
         {403, NULL, "{\"message\":\"You have exceeded a secondary rate limit\"}"},
         {403, "Retry-After: 0", ""},
-        {0, NULL, ""},
     };
     registry.answer = fail_some;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

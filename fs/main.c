@@ -1,0 +1,38 @@
+// main.c - the program's beginning: reads the command line, keeps secrets out of core dumps,
+// mounts.
+#include "mount.h"
+#include "options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+// Credentials are in this process's memory: no core dump, and no other process of the same user
+// may look into it.
+static void keep_memory_private(void)
+{
+    const struct rlimit none = {0};
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0);
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {0};
+    struct err err = {0};
+    keep_memory_private();
+    if (options_parse(argc, argv, &options, &err) < 0) {
+        fprintf(stderr, "prereleasefs: %s (prereleasefs -h tells more)\n", err.text);
+        return EXIT_FAILURE;
+    }
+    int status = EXIT_SUCCESS;
+    if (options.wants_help)
+        options_print_help();
+    else if (options.wants_version)
+        printf("prereleasefs %s\n", PRERELEASEFS_VERSION);
+    else
+        status = mount_run(&options);
+    options_done(&options);
+    return status;
+}

@@ -1,0 +1,445 @@
+#include "ops_private.h"
+
+#include "base/scope.h"
+#include "path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    // How long the kernel may keep attributes that never change. Names it asks for each time: a
+    // file's entry timeout is 0, so that nobody meets an inode that is locked by a write.
+    ATTRIBUTES_KEPT_S = 24 * 3600,
+    MAX_BACKGROUND = 64, // read-ahead requests that the kernel may have under way
+    SPACE_BLOCK = 1 << 20,
+    SPACE_BLOCKS = 1 << 30, // df shows 1 PiB; a bucket has no end
+};
+
+// ---- the mount's operations --------------------------------------------------------------------
+
+int ops_new(struct service *service, struct ops **ret_ops, struct err *err)
+{
+    struct ops *ops = calloc(1, sizeof(*ops));
+    if (!ops)
+        return err_no_memory(err);
+    const struct options *options = service->options;
+    ops->service = service;
+    ops->style = (struct inode_style){
+        .uid = options->uid,
+        .gid = options->gid,
+        .file_mode = options->file_mode,
+        .directory_mode = options->directory_mode,
+        .link_mode = options->link_mode,
+        .mounted_ms = service->opened_ms,
+    };
+    pthread_mutex_init(&ops->lock, NULL);
+    pthread_cond_init(&ops->is_answered, NULL);
+    int error = inodes_new(&ops->inodes, err);
+    if (error == 0)
+        error = handles_new(ops->inodes, &ops->handles, err);
+    if (error < 0) {
+        ops_free(ops);
+        return error;
+    }
+    *ret_ops = ops;
+    return 0;
+}
+
+void ops_free(struct ops *ops)
+{
+    if (!ops)
+        return;
+    handles_free(ops->handles);
+    inodes_free(ops->inodes);
+    pthread_cond_destroy(&ops->is_answered);
+    pthread_mutex_destroy(&ops->lock);
+    free(ops);
+}
+
+void ops_stop(struct ops *ops)
+{
+    pthread_mutex_lock(&ops->lock);
+    ops->is_stopping = true;
+    for (struct ops_call *blocking = ops->calls; blocking; blocking = blocking->next)
+        call_cancel(&blocking->call);
+    pthread_mutex_unlock(&ops->lock);
+    ops_answer_parked(ops);
+}
+
+static void cancel_call(fuse_req_t req, void *blocking)
+{
+    (void)req;
+    call_cancel(&((struct ops_call *)blocking)->call);
+}
+
+void ops_call_begin(struct ops_call *blocking, fuse_req_t req)
+{
+    struct ops *ops = ops_of(req);
+    blocking->req = req;
+    call_init(&blocking->call, ops->service->clock);
+    pthread_mutex_lock(&ops->lock);
+    blocking->next = ops->calls;
+    blocking->at = &ops->calls;
+    if (ops->calls)
+        ops->calls->at = &blocking->next;
+    ops->calls = blocking;
+    bool is_stopping = ops->is_stopping;
+    pthread_mutex_unlock(&ops->lock);
+    if (is_stopping)
+        call_cancel(&blocking->call);
+    fuse_req_interrupt_func(req, cancel_call, blocking);
+}
+
+void ops_call_end(struct ops_call *blocking)
+{
+    // Waits for an interrupt that is being delivered: afterwards nobody knows of *blocking.
+    fuse_req_interrupt_func(blocking->req, NULL, NULL);
+    struct ops *ops = ops_of(blocking->req);
+    pthread_mutex_lock(&ops->lock);
+    *blocking->at = blocking->next;
+    if (blocking->next)
+        blocking->next->at = blocking->at;
+    pthread_mutex_unlock(&ops->lock);
+}
+
+// ---- replies -----------------------------------------------------------------------------------
+
+// What everyday programs run into all the time is no news; what keeps the mount from working is.
+static enum log_level loudness(int errnum)
+{
+    switch (errnum) {
+    case EEXIST:
+    case EINTR:
+    case EINVAL:
+    case ENAMETOOLONG:
+    case ENOENT:
+    case ENOTEMPTY:
+    case EXDEV:
+        return LOG_LEVEL_DEBUG;
+    case EBUSY:
+    case EOPNOTSUPP:
+    case EPERM:
+    case EROFS:
+    case ESTALE:
+        return LOG_LEVEL_INFO;
+    case ENOMEM:
+        return LOG_LEVEL_ERROR;
+    default:
+        return LOG_LEVEL_WARN;
+    }
+}
+
+void ops_refuse(fuse_req_t req, const char *sentence, const struct err *err, const char *directory,
+                const char *name)
+{
+    enum log_level level = loudness(err->errnum);
+    if (log_is_on(level)) {
+        const struct fuse_ctx *caller = fuse_req_ctx(req);
+        auto_free char *path = path_join(directory, name);
+        char uid[12], pid[12];
+        snprintf(uid, sizeof(uid), "%u", (unsigned)caller->uid);
+        snprintf(pid, sizeof(pid), "%d", (int)caller->pid);
+        log_err(level, sentence, err, "path", path, "uid", uid, "pid", pid, NULL);
+    }
+    fuse_reply_err(req, err->errnum);
+}
+
+static struct inode_style style_now(const struct ops *ops)
+{
+    struct inode_style style = ops->style;
+    style.now_ms = clock_now_ms(ops->service->clock);
+    return style;
+}
+
+struct fuse_entry_param ops_entry(struct ops *ops, const struct inode *inode)
+{
+    struct inode_style style = style_now(ops);
+    struct fuse_entry_param entry = {
+        .ino = inode_id(ops->inodes, inode),
+        .attr_timeout = inode_is_immutable(inode) ? ATTRIBUTES_KEPT_S : 0,
+        .entry_timeout =
+            inode->kind == INODE_DIRECTORY ? (double)ops->service->options->list_ttl_ms / 1000 : 0,
+    };
+    inode_stat(inode, &style, &entry.attr);
+    return entry;
+}
+
+void ops_reply_attr(fuse_req_t req, const struct inode *inode)
+{
+    struct inode_style style = style_now(ops_of(req));
+    struct stat attr;
+    inode_stat(inode, &style, &attr);
+    fuse_reply_attr(req, &attr, inode_is_immutable(inode) ? ATTRIBUTES_KEPT_S : 0);
+}
+
+// ---- names -------------------------------------------------------------------------------------
+
+int ops_check_name(struct ops *ops, const char *directory, const char *name, struct err *err)
+{
+    if (ops->service->options->is_read_only)
+        return err_set(err, EROFS, "the mount is read-only (ro)");
+    if (strlen(name) > PATH_NAME_MAX)
+        return err_set(err, ENAMETOOLONG, "a name is at most %d bytes long", PATH_NAME_MAX);
+    if (directory[0] == '\0' && strcmp(name, PATH_OWN_DIRECTORY) == 0)
+        return err_set(err, EPERM, "%s holds this program's own objects", name);
+    if (virtual_find(name))
+        return err_set(err, EPERM, "%s is made by this program, it cannot be written", name);
+    auto_free char *key = tree_key(ops->service->tree, directory, name);
+    if (!key)
+        return err_no_memory(err);
+    if (strlen(key) > S3_KEY_SIZE_MAX)
+        return err_set(err, ENAMETOOLONG, "a key is at most %d bytes long", S3_KEY_SIZE_MAX);
+    return 0;
+}
+
+// A stat never fails because links cannot be had: the open that follows says why.
+static int find_generated(struct ops *ops, struct call *call, const struct virtual_file *file,
+                          const char *directory, struct inode **ret_inode, struct err *err)
+{
+    struct rendering *rendering = NULL;
+    struct err failure = {0};
+    if (file->is_live)
+        *ret_inode = inode_of_live(ops->inodes, directory, file);
+    else if (virtual_render(ops->service->virtuals, call, file, directory, &rendering, &failure) ==
+             0)
+        *ret_inode = inode_of_rendering(ops->inodes, directory, file, rendering);
+    else if (failure.errnum == EINTR)
+        return err_set(err, EINTR, "cancelled");
+    else
+        *ret_inode = inode_of_failure(ops->inodes, directory, file, &failure);
+    rendering_unref(rendering);
+    return *ret_inode ? 0 : err_no_memory(err);
+}
+
+static int find_listed(struct ops *ops, const char *directory, const struct tree_entry *entry,
+                       struct inode **ret_inode, struct err *err)
+{
+    auto_free char *path = entry->is_directory ? path_join(directory, entry->name) : NULL;
+    if (path)
+        *ret_inode = inode_of_directory(ops->inodes, path);
+    else if (!entry->is_directory)
+        *ret_inode = inode_of_object(ops->inodes, directory, entry);
+    return *ret_inode ? 0 : err_no_memory(err);
+}
+
+// What the name shows now. A file that is being written is not it: that one has no name yet.
+static int find(struct ops *ops, struct call *call, const char *directory, const char *name,
+                struct inode **ret_inode, struct err *err)
+{
+    if (strlen(name) > PATH_NAME_MAX)
+        return err_set(err, ENAMETOOLONG, "a name is at most %d bytes long", PATH_NAME_MAX);
+    struct tree_listing *listing = NULL;
+    int error = tree_list(ops->service->tree, call, directory, &listing, err);
+    if (error < 0)
+        return error;
+    const struct virtual_file *file = virtual_find(name);
+    const struct tree_entry *entry = tree_listing_find(listing, name);
+    if (file && virtual_exists(ops->service->virtuals, file, listing))
+        error = find_generated(ops, call, file, directory, ret_inode, err);
+    else if (entry)
+        error = find_listed(ops, directory, entry, ret_inode, err);
+    else
+        error = err_set(err, ENOENT, "there is no such file");
+    tree_listing_unref(listing);
+    return error;
+}
+
+// Valid replies: entry, err.
+static void ops_lookup(fuse_req_t req, fuse_ino_t parent_id, const char *name)
+{
+    struct ops *ops = ops_of(req);
+    const struct inode *parent = ops_inode(req, parent_id);
+    struct inode *inode = NULL;
+    struct err err = {0};
+    struct ops_call blocking;
+    ops_call_begin(&blocking, req);
+    int error = find(ops, &blocking.call, parent->directory, name, &inode, &err);
+    ops_call_end(&blocking);
+    if (error < 0) {
+        ops_refuse(req, "lookup failed", &err, parent->directory, name);
+        return;
+    }
+    struct fuse_entry_param entry = ops_entry(ops, inode);
+    if (fuse_reply_entry(req, &entry) < 0)
+        inode_forget(ops->inodes, inode, 1); // interrupted: the kernel never saw it
+}
+
+// Valid replies: none.
+static void ops_forget(fuse_req_t req, fuse_ino_t id, uint64_t lookups)
+{
+    inode_forget(ops_of(req)->inodes, ops_inode(req, id), lookups);
+    fuse_reply_none(req);
+}
+
+// Valid replies: none.
+static void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    for (size_t i = 0; i < count; i++)
+        inode_forget(ops_of(req)->inodes, ops_inode(req, forgets[i].ino), forgets[i].nlookup);
+    fuse_reply_none(req);
+}
+
+// ---- attributes --------------------------------------------------------------------------------
+
+// Valid replies: attr, err.
+static void ops_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
+{
+    (void)file;
+    ops_reply_attr(req, ops_inode(req, id));
+}
+
+// Modes, owners and times are accepted and not kept: cp -p, install and rsync must not fail.
+// Valid replies: attr, err.
+static void ops_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_set,
+                        struct fuse_file_info *file)
+{
+    struct inode *inode = ops_inode(req, id);
+    struct err err = {0};
+    if (ops_of(req)->service->options->is_read_only) {
+        fuse_reply_err(req, EROFS);
+        return;
+    }
+    if ((to_set & FUSE_SET_ATTR_SIZE) &&
+        ops_set_size(inode, (uint64_t)attr->st_size, file, &err) < 0) {
+        ops_refuse(req, "truncating refused", &err, inode->directory, inode->name);
+        return;
+    }
+    ops_reply_attr(req, inode);
+}
+
+// Valid replies: statfs, err.
+static void ops_statfs(fuse_req_t req, fuse_ino_t id)
+{
+    (void)id;
+    const struct statvfs space = {
+        .f_bsize = SPACE_BLOCK,
+        .f_frsize = SPACE_BLOCK,
+        .f_blocks = SPACE_BLOCKS,
+        .f_bfree = SPACE_BLOCKS,
+        .f_bavail = SPACE_BLOCKS,
+        .f_files = SPACE_BLOCKS,
+        .f_ffree = SPACE_BLOCKS,
+        .f_favail = SPACE_BLOCKS,
+        .f_namemax = PATH_NAME_MAX,
+    };
+    fuse_reply_statfs(req, &space);
+}
+
+// ---- what a bucket has not ---------------------------------------------------------------------
+
+// mv falls back to copying and removing. RENAME_NOREPLACE changes nothing about that; exchanging
+// and whiteouts have no such fallback.
+// Valid replies: err.
+static void ops_rename(fuse_req_t req, fuse_ino_t parent_id, const char *name,
+                       fuse_ino_t new_parent_id, const char *new_name, unsigned flags)
+{
+    struct err err = {0};
+    const struct inode *parent = ops_inode(req, parent_id);
+    const struct inode *new_parent = ops_inode(req, new_parent_id);
+    if (flags & ~(unsigned)RENAME_NOREPLACE)
+        err_set(&err, EINVAL, "names cannot be exchanged");
+    else if (ops_check_name(ops_of(req), new_parent->directory, new_name, &err) == 0)
+        err_set(&err, EXDEV, "an S3 store cannot rename; mv copies instead");
+    ops_refuse(req, "renaming refused", &err, parent->directory, name);
+}
+
+static void refuse_kind(fuse_req_t req, fuse_ino_t parent_id, const char *name, const char *kind)
+{
+    struct err err = {0};
+    const struct inode *parent = ops_inode(req, parent_id);
+    if (ops_check_name(ops_of(req), parent->directory, name, &err) == 0)
+        err_set(&err, EPERM, "a bucket holds no %s", kind);
+    ops_refuse(req, "not made", &err, parent->directory, name);
+}
+
+// Valid replies: entry, err.
+static void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent_id, const char *name)
+{
+    (void)target;
+    refuse_kind(req, parent_id, name, "symbolic links");
+}
+
+// Valid replies: entry, err.
+static void ops_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent_id, const char *name)
+{
+    (void)id;
+    refuse_kind(req, parent_id, name, "hard links");
+}
+
+// Regular files come by CREATE.
+// Valid replies: entry, err.
+static void ops_mknod(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode,
+                      dev_t device)
+{
+    (void)mode;
+    (void)device;
+    refuse_kind(req, parent_id, name, "devices, pipes or sockets");
+}
+
+// The kernel, or cp, then reads and writes instead.
+// Valid replies: write, err.
+static void ops_copy_file_range(fuse_req_t req, fuse_ino_t from_id, off_t from_offset,
+                                struct fuse_file_info *from, fuse_ino_t to_id, off_t to_offset,
+                                struct fuse_file_info *to, size_t size, int flags)
+{
+    (void)from_id;
+    (void)from_offset;
+    (void)from;
+    (void)to_id;
+    (void)to_offset;
+    (void)to;
+    (void)size;
+    (void)flags;
+    fuse_reply_err(req, EOPNOTSUPP);
+}
+
+// ---- the session -------------------------------------------------------------------------------
+
+static void ops_init(void *userdata, struct fuse_conn_info *connection)
+{
+    (void)userdata;
+    connection->max_background = MAX_BACKGROUND;
+    connection->congestion_threshold = MAX_BACKGROUND * 3 / 4;
+    // Times are milliseconds, as S3 gives them.
+    connection->time_gran = 1000000;
+}
+
+// What is not here the kernel settles by itself: access (ENOSYS: yes, or default_permissions),
+// locks (local), xattrs (not supported), lseek (no holes), fallocate (not supported).
+const struct fuse_lowlevel_ops ops_table = {
+    .init = ops_init,
+    .lookup = ops_lookup,
+    .forget = ops_forget,
+    .forget_multi = ops_forget_multi,
+    .getattr = ops_getattr,
+    .setattr = ops_setattr,
+    .statfs = ops_statfs,
+
+    .opendir = ops_opendir,
+    .readdir = ops_readdir,
+    .readdirplus = ops_readdirplus,
+    .releasedir = ops_release,
+    .mkdir = ops_mkdir,
+    .rmdir = ops_rmdir,
+    .unlink = ops_unlink,
+
+    .open = ops_open,
+    .read = ops_read,
+    .release = ops_release,
+
+    .create = ops_create,
+    .write = ops_write,
+    .flush = ops_flush,
+    .fsync = ops_fsync,
+
+    .rename = ops_rename,
+    .symlink = ops_symlink,
+    .link = ops_link,
+    .mknod = ops_mknod,
+    .copy_file_range = ops_copy_file_range,
+};

@@ -1,0 +1,97 @@
+// ops_private.h - what the files of the operations share; for ops*.c alone.
+#pragma once
+
+#include "base/call.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "handle.h"
+#include "inode.h"
+#include "ops.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+struct ops_call;
+struct ops_parked;
+
+// Lock order: none of these locks is held while another is taken, or while anything is replied.
+struct ops {
+    struct service *service;
+    struct inodes *inodes;
+    struct handles *handles;
+    struct inode_style style; // but for now_ms
+
+    pthread_mutex_t lock; // guards what follows
+    bool is_stopping;
+    struct ops_call *calls;     // blocking now
+    struct ops_parked *parked;  // waiting for a publish
+    pthread_cond_t is_answered; // one of the latter was
+};
+
+static inline struct ops *ops_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+static inline struct inode *ops_inode(fuse_req_t req, fuse_ino_t id)
+{
+    return inode_of_id(ops_of(req)->inodes, id);
+}
+
+static inline struct handle *ops_handle(const struct fuse_file_info *file)
+{
+    return (struct handle *)(uintptr_t)file->fh; // NOLINT(performance-no-int-to-ptr)
+}
+
+// A request that blocks its thread: an interrupt or the mount's end cancels its call.
+struct ops_call {
+    struct call call;
+    fuse_req_t req;
+    struct ops_call *next; // guarded by ops->lock
+    struct ops_call **at;
+};
+void ops_call_begin(struct ops_call *blocking, fuse_req_t req);
+void ops_call_end(struct ops_call *blocking); // before the reply
+
+// Logs the sentence with who asked and the path, as loud as the errno deserves; replies err's.
+void ops_refuse(fuse_req_t req, const char *sentence, const struct err *err, const char *directory,
+                const char *name);
+
+struct fuse_entry_param ops_entry(struct ops *ops, const struct inode *inode);
+void ops_reply_attr(fuse_req_t req, const struct inode *inode);
+
+// EPERM where the name is a generated file's or the program's own directory, EROFS on a read-only
+// mount, ENAMETOOLONG; 0 where something of that name may be made or changed.
+int ops_check_name(struct ops *ops, const char *directory, const char *name, struct err *err);
+
+// ops_directory.c
+void ops_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
+void ops_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
+                 struct fuse_file_info *file);
+void ops_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
+                     struct fuse_file_info *file);
+void ops_mkdir(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode);
+void ops_rmdir(fuse_req_t req, fuse_ino_t parent_id, const char *name);
+void ops_unlink(fuse_req_t req, fuse_ino_t parent_id, const char *name);
+
+// ops_file.c
+void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
+void ops_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
+              struct fuse_file_info *file);
+// Also releasedir.
+void ops_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
+
+// ops_write.c
+void ops_create(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode,
+                struct fuse_file_info *file);
+// OPEN for writing.
+void ops_open_writing(fuse_req_t req, struct inode *inode, struct fuse_file_info *file);
+// SETATTR of a size, with the handle where there is one.
+int ops_set_size(struct inode *inode, uint64_t size, const struct fuse_file_info *file,
+                 struct err *err);
+void ops_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, off_t offset,
+               struct fuse_file_info *file);
+void ops_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
+void ops_fsync(fuse_req_t req, fuse_ino_t id, int is_data_only, struct fuse_file_info *file);
+// Answers every parked request with EINTR and waits until all have been.
+void ops_answer_parked(struct ops *ops);

@@ -1,0 +1,381 @@
+#include "ops_private.h"
+
+#include "base/buf.h"
+#include "base/scope.h"
+#include "path.h"
+#include "publish/reference_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- parked requests ---------------------------------------------------------------------------
+//
+// A request that waits for a publish holds no thread; it is answered by the writer's reply, exactly
+// once, from whatever thread ends the wait. What makes this delicate is libfuse's interrupt:
+//   - its callback runs with a lock of the request held, which fuse_req_interrupt_func takes too.
+//     Taking the callback away before the reply therefore waits until it has run, so that it never
+//     meets a request or context that is gone - except inside the callback itself, where it would
+//     wait for itself: there the reply goes out without.
+//   - an interrupt that came first is delivered from within fuse_req_interrupt_func, which still
+//     needs the request afterwards: nothing may be replied there. So the callback only takes a
+//     note until the request has been handed in, and whoever handed it in acts on the note.
+
+struct ops_parked {
+    fuse_req_t req;
+    struct ops *ops;
+    struct handle *handle; // a reference
+    struct writer *writer; // the handle's
+    bool is_write;
+    uint64_t offset; // of a write
+    size_t size;
+
+    // Guarded by ops->lock.
+    struct ops_parked *next;
+    struct ops_parked **at;
+    unsigned references; // the answer's; that of who hands it in; that of who stops the mount
+    bool is_interrupted;
+    bool is_handed_in;
+    bool is_told; // that the mount stops
+};
+
+// The request whose interrupt this thread is delivering.
+static _Thread_local const struct ops_parked *interrupting;
+
+static void unpark(struct ops_parked *parked)
+{
+    struct ops *ops = parked->ops;
+    pthread_mutex_lock(&ops->lock);
+    bool is_last = --parked->references == 0;
+    pthread_mutex_unlock(&ops->lock);
+    if (!is_last)
+        return;
+    handle_unref(ops->handles, parked->handle);
+    free(parked);
+}
+
+// The writer's reply.
+static void answer(void *context, int error)
+{
+    struct ops_parked *parked = context;
+    struct ops *ops = parked->ops;
+    if (interrupting != parked)
+        fuse_req_interrupt_func(parked->req, NULL, NULL);
+    if (error < 0 || !parked->is_write) {
+        fuse_reply_err(parked->req, -error);
+    } else {
+        atomic_store(&parked->handle->inode->written_size, parked->offset + parked->size);
+        fuse_reply_write(parked->req, parked->size);
+    }
+    pthread_mutex_lock(&ops->lock);
+    *parked->at = parked->next;
+    if (parked->next)
+        parked->next->at = parked->at;
+    pthread_cond_broadcast(&ops->is_answered);
+    pthread_mutex_unlock(&ops->lock);
+    unpark(parked);
+}
+
+static void interrupt(fuse_req_t req, void *context)
+{
+    (void)req;
+    struct ops_parked *parked = context;
+    struct ops *ops = parked->ops;
+    pthread_mutex_lock(&ops->lock);
+    parked->is_interrupted = true;
+    bool is_handed_in = parked->is_handed_in;
+    pthread_mutex_unlock(&ops->lock);
+    if (!is_handed_in)
+        return;
+    interrupting = parked;
+    writer_interrupt(parked->writer, parked);
+    interrupting = NULL;
+}
+
+static struct ops_parked *park(fuse_req_t req, struct handle *handle, struct writer *writer)
+{
+    struct ops *ops = ops_of(req);
+    struct ops_parked *parked = calloc(1, sizeof(*parked));
+    if (!parked)
+        return NULL;
+    parked->req = req;
+    parked->ops = ops;
+    parked->handle = handle_ref(ops->handles, handle);
+    parked->writer = writer;
+    parked->references = 2;
+    pthread_mutex_lock(&ops->lock);
+    parked->next = ops->parked;
+    parked->at = &ops->parked;
+    if (ops->parked)
+        ops->parked->at = &parked->next;
+    ops->parked = parked;
+    pthread_mutex_unlock(&ops->lock);
+    fuse_req_interrupt_func(req, interrupt, parked);
+    return parked;
+}
+
+// The request may have been answered already, by now or from within writer_write.
+static void handed_in(struct ops_parked *parked)
+{
+    struct ops *ops = parked->ops;
+    pthread_mutex_lock(&ops->lock);
+    parked->is_handed_in = true;
+    bool is_interrupted = parked->is_interrupted || ops->is_stopping;
+    pthread_mutex_unlock(&ops->lock);
+    if (is_interrupted)
+        writer_interrupt(parked->writer, parked);
+    unpark(parked);
+}
+
+void ops_answer_parked(struct ops *ops)
+{
+    pthread_mutex_lock(&ops->lock);
+    while (ops->parked) {
+        struct ops_parked *parked = ops->parked;
+        while (parked && (parked->is_told || !parked->is_handed_in))
+            parked = parked->next;
+        if (!parked) {
+            pthread_cond_wait(&ops->is_answered, &ops->lock);
+            continue;
+        }
+        parked->is_told = true;
+        parked->references++;
+        pthread_mutex_unlock(&ops->lock);
+        writer_interrupt(parked->writer, parked);
+        unpark(parked);
+        pthread_mutex_lock(&ops->lock);
+    }
+    pthread_mutex_unlock(&ops->lock);
+}
+
+// ---- opening -----------------------------------------------------------------------------------
+
+static struct handle *new_writing(fuse_req_t req, struct inode *inode, bool is_fresh)
+{
+    const struct fuse_ctx *caller = fuse_req_ctx(req);
+    struct handle *handle = handle_new(ops_of(req)->handles, HANDLE_WRITER, inode);
+    if (!handle)
+        return NULL;
+    handle->writing.is_fresh = is_fresh;
+    handle->writing.uid = caller->uid;
+    handle->writing.pid = caller->pid;
+    return handle;
+}
+
+static int check_writable(struct ops *ops, const char *directory, const char *name, struct err *err)
+{
+    int error = ops_check_name(ops, directory, name, err);
+    if (error == 0 && !path_is_reference_file(name))
+        error = err_set(err, EOPNOTSUPP,
+                        "only image reference files (*.ref) can be written by this version");
+    return error;
+}
+
+// A private inode: it is locked while a write waits, and no name leads to it, so that nobody else
+// waits with it. Until it has succeeded the file does not exist for anybody else.
+// Valid replies: create, err.
+void ops_create(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode,
+                struct fuse_file_info *file)
+{
+    (void)mode;
+    struct ops *ops = ops_of(req);
+    const struct inode *parent = ops_inode(req, parent_id);
+    struct err err = {0};
+    if (check_writable(ops, parent->directory, name, &err) < 0) {
+        ops_refuse(req, "cannot be written", &err, parent->directory, name);
+        return;
+    }
+    struct inode *inode = inode_of_writer(ops->inodes, parent->directory, name);
+    struct handle *handle = inode ? new_writing(req, inode, true) : NULL;
+    if (!handle) {
+        if (inode)
+            inode_forget(ops->inodes, inode, 1);
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    file->fh = (uint64_t)(uintptr_t)handle;
+    file->direct_io = 1; // every write(2) comes here as it is, and its answer is the caller's
+    struct fuse_entry_param entry = ops_entry(ops, inode);
+    if (fuse_reply_create(req, &entry, file) < 0) { // interrupted: no release will come
+        handle_unref(ops->handles, handle);
+        inode_forget(ops->inodes, inode, 1);
+    }
+}
+
+// O_TRUNC destroys nothing: the object stands until a publish has succeeded.
+// Valid replies: open, err.
+void ops_open_writing(fuse_req_t req, struct inode *inode, struct fuse_file_info *file)
+{
+    struct ops *ops = ops_of(req);
+    struct err err = {0};
+    if (check_writable(ops, inode->directory, inode->name, &err) < 0) {
+        ops_refuse(req, "cannot be written", &err, inode->directory, inode->name);
+        return;
+    }
+    bool is_fresh = inode->kind == INODE_WRITER || (file->flags & O_TRUNC);
+    struct handle *handle = new_writing(req, inode, is_fresh);
+    if (!handle) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    inode_detach(ops->inodes, inode);
+    atomic_store(&inode->written_size, is_fresh ? 0 : inode->size_bytes);
+    atomic_store(&inode->is_written, true);
+    file->fh = (uint64_t)(uintptr_t)handle;
+    file->direct_io = 1;
+    if (fuse_reply_open(req, file) < 0)
+        handle_unref(ops->handles, handle);
+}
+
+int ops_set_size(struct inode *inode, uint64_t size, const struct fuse_file_info *file,
+                 struct err *err)
+{
+    if (!atomic_load(&inode->is_written))
+        return err_set(err, inode->file ? EPERM : EOPNOTSUPP, "its size cannot be changed");
+    // rsync --inplace sets the size that the file has by then.
+    if (size == atomic_load(&inode->written_size))
+        return 0;
+    struct handle *handle = file ? ops_handle(file) : NULL;
+    if (size > 0 || !handle || handle->kind != HANDLE_WRITER)
+        return err_set(err, EOPNOTSUPP, "a reference file is written from its beginning");
+    pthread_mutex_lock(&handle->writing.lock);
+    bool has_begun = handle->writing.writer;
+    if (!has_begun)
+        handle->writing.is_fresh = true;
+    pthread_mutex_unlock(&handle->writing.lock);
+    if (has_begun)
+        return err_set(err, EOPNOTSUPP, "lines that have been acted on cannot be taken back");
+    atomic_store(&inode->written_size, 0);
+    return 0;
+}
+
+// ---- writing -----------------------------------------------------------------------------------
+
+// What an append is appended to: the very version that was opened.
+static int load_base(fuse_req_t req, const struct inode *inode, struct buf *base, struct err *err)
+{
+    struct service *service = ops_of(req)->service;
+    if (inode->size_bytes > REFERENCE_FILE_LIMIT)
+        return err_set(err, EFBIG, "it is larger than a reference file may be, %d bytes",
+                       REFERENCE_FILE_LIMIT);
+    auto_free char *key = tree_key(service->tree, inode->directory, inode->name);
+    if (!key)
+        return err_no_memory(err);
+    char etag[S3_ETAG_SIZE] = "";
+    struct ops_call blocking;
+    ops_call_begin(&blocking, req);
+    int error =
+        s3_object_get(service->client, &blocking.call, key, REFERENCE_FILE_LIMIT, base, etag, err);
+    ops_call_end(&blocking);
+    if (error == -ENOENT || (error == 0 && strcmp(etag, inode->etag) != 0))
+        return err_set(err, ESTALE, "it has been replaced since it was opened");
+    return error;
+}
+
+// The handle's writer, made by its first write. A reference file is written whole from its
+// beginning, whatever stood there, or continued at its end.
+static int get_writer(fuse_req_t req, struct handle *handle, uint64_t offset,
+                      struct writer **ret_writer, struct err *err)
+{
+    struct ops *ops = ops_of(req);
+    const struct inode *inode = handle->inode;
+    pthread_mutex_lock(&handle->writing.lock);
+    *ret_writer = handle->writing.writer;
+    bool is_fresh = handle->writing.is_fresh;
+    pthread_mutex_unlock(&handle->writing.lock);
+    if (*ret_writer)
+        return 0;
+    auto_buf struct buf base = BUF_INIT(REFERENCE_FILE_LIMIT);
+    bool is_append = !is_fresh && inode->kind == INODE_OBJECT && offset > 0;
+    int error = is_append ? load_base(req, inode, &base, err) : 0;
+    if (error < 0)
+        return error;
+    const struct writer_options options = {
+        .engine = ops->service->engine,
+        .directory = inode->directory,
+        .name = inode->name,
+        .uid = handle->writing.uid,
+        .pid = handle->writing.pid,
+        .base = base.bytes,
+        .base_size = base.size,
+    };
+    struct writer *writer = NULL;
+    error = writer_new(&options, &writer, err);
+    if (error < 0)
+        return error;
+    pthread_mutex_lock(&handle->writing.lock);
+    bool is_first = !handle->writing.writer;
+    if (is_first)
+        handle->writing.writer = writer;
+    *ret_writer = handle->writing.writer;
+    pthread_mutex_unlock(&handle->writing.lock);
+    if (!is_first)
+        writer_release(writer);
+    return 0;
+}
+
+// Valid replies: write, err.
+void ops_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, off_t offset,
+               struct fuse_file_info *file)
+{
+    (void)id;
+    struct handle *handle = ops_handle(file);
+    const struct inode *inode = handle->inode;
+    struct writer *writer = NULL;
+    struct err err = {0};
+    if (handle->kind != HANDLE_WRITER) {
+        fuse_reply_err(req, EBADF);
+        return;
+    }
+    if (get_writer(req, handle, (uint64_t)offset, &writer, &err) < 0) {
+        ops_refuse(req, "cannot be written", &err, inode->directory, inode->name);
+        return;
+    }
+    struct ops_parked *parked = park(req, handle, writer);
+    if (!parked) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    parked->is_write = true;
+    parked->offset = (uint64_t)offset;
+    parked->size = size;
+    writer_write(writer, (uint64_t)offset, bytes, size, answer, parked);
+    handed_in(parked);
+}
+
+static void flush(fuse_req_t req, struct handle *handle, bool is_close)
+{
+    struct writer *writer = NULL;
+    if (handle->kind == HANDLE_WRITER) {
+        pthread_mutex_lock(&handle->writing.lock);
+        writer = handle->writing.writer;
+        pthread_mutex_unlock(&handle->writing.lock);
+    }
+    if (!writer) { // nothing was written
+        fuse_reply_err(req, 0);
+        return;
+    }
+    struct ops_parked *parked = park(req, handle, writer);
+    if (!parked) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    writer_flush(writer, is_close, answer, parked);
+    handed_in(parked);
+}
+
+// Valid replies: err.
+void ops_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
+{
+    (void)id;
+    flush(req, ops_handle(file), true);
+}
+
+// Valid replies: err.
+void ops_fsync(fuse_req_t req, fuse_ino_t id, int is_data_only, struct fuse_file_info *file)
+{
+    (void)id;
+    (void)is_data_only;
+    flush(req, ops_handle(file), false);
+}

@@ -1,0 +1,167 @@
+// The corpus is the specification: tests/corpus/xml/accept/NAME.xml gives the leaves written in
+// NAME.leaves, one "path=text" a line (control characters and backslashes as \xHH);
+// tests/corpus/xml/reject/* is refused. What a corpus cannot say follows it.
+
+#include "s3/xml.h"
+
+#include "base/buf.h"
+#include "base/scope.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { FILE_LIMIT = 1024 * 1024 };
+
+static int keep_leaf(void *context, const char *path, const char *text, struct err *err)
+{
+    (void)err;
+    struct buf *leaves = context;
+    (void)buf_printf(leaves, "%s=", path);
+    for (const char *c = text; *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == '\\' || *c == 0x7F)
+            (void)buf_printf(leaves, "\\x%02x", (unsigned)(unsigned char)*c);
+        else
+            (void)buf_append_char(leaves, *c);
+    }
+    (void)buf_append_char(leaves, '\n');
+    return 0;
+}
+
+static void read_file(const char *path, struct buf *bytes)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        fail_msg("%s cannot be opened", path);
+    char chunk[4096];
+    size_t n;
+    while ((n = fread(chunk, 1, sizeof(chunk), file)) > 0)
+        assert_int_equal(buf_append(bytes, chunk, n), 0);
+    fclose(file);
+}
+
+static void for_each(const char *folder, const char *ending,
+                     void (*check)(const char *path, const struct buf *bytes))
+{
+    char directory[1024];
+    snprintf(directory, sizeof(directory), "%s/xml/%s", getenv("CORPUS"), folder);
+    struct dirent **entries = NULL;
+    int count = scandir(directory, &entries, NULL, alphasort);
+    assert_true(count > 2);
+    int checked = 0;
+    for (int i = 0; i < count; i++) {
+        char path[2048];
+        snprintf(path, sizeof(path), "%s/%s", directory, entries[i]->d_name);
+        size_t size = strlen(path);
+        if (entries[i]->d_name[0] != '.' && strcmp(path + size - strlen(ending), ending) == 0) {
+            auto_buf struct buf bytes = BUF_INIT(FILE_LIMIT);
+            read_file(path, &bytes);
+            check(path, &bytes);
+            checked++;
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    assert_true(checked > 0);
+}
+
+static void check_accepted(const char *path, const struct buf *bytes)
+{
+    auto_buf struct buf leaves = BUF_INIT(FILE_LIMIT);
+    auto_buf struct buf expected = BUF_INIT(FILE_LIMIT);
+    struct err err = {0};
+    if (xml_read(bytes->bytes, bytes->size, keep_leaf, &leaves, &err) < 0)
+        fail_msg("%s: %s", path, err.text);
+    char leaves_path[2048];
+    snprintf(leaves_path, sizeof(leaves_path), "%.*s.leaves", (int)strlen(path) - 4, path);
+    if (getenv("WRITE_LEAVES")) { // to look at, and then to keep
+        FILE *file = fopen(leaves_path, "we");
+        assert_non_null(file);
+        fputs(buf_text(&leaves), file);
+        fclose(file);
+    }
+    read_file(leaves_path, &expected);
+    if (strcmp(buf_text(&leaves), buf_text(&expected)) != 0)
+        fail_msg("%s gives\n%s", path, buf_text(&leaves));
+}
+
+static void check_rejected(const char *path, const struct buf *bytes)
+{
+    auto_buf struct buf leaves = BUF_INIT(FILE_LIMIT);
+    struct err err = {0};
+    int r = xml_read(buf_text(bytes), bytes->size, keep_leaf, &leaves, &err);
+    if (r != -EBADMSG)
+        fail_msg("%s gives %d and\n%s", path, r, buf_text(&leaves));
+    if (err.errnum != EBADMSG || !*err.text)
+        fail_msg("%s is refused without a sentence", path);
+}
+
+static void accepted_corpus(void **state)
+{
+    (void)state;
+    for_each("accept", ".xml", check_accepted);
+}
+
+static void rejected_corpus(void **state)
+{
+    (void)state;
+    for_each("reject", "", check_rejected);
+}
+
+static void every_cut_is_refused(void **state)
+{
+    (void)state;
+    static const char text[] = "<?xml version=\"1.0\"?><a x='&lt;'><b>t&#233;xt</b><!-- c --></a>";
+    struct err err = {0};
+    auto_buf struct buf leaves = BUF_INIT(FILE_LIMIT);
+    for (size_t size = 0; size < strlen(text); size++)
+        assert_int_equal(xml_read(text, size, keep_leaf, &leaves, &err), -EBADMSG);
+    assert_int_equal(xml_read(text, strlen(text), keep_leaf, &leaves, &err), 0);
+}
+
+static void too_large_is_refused(void **state)
+{
+    (void)state;
+    static char bytes[XML_SIZE_MAX + 1];
+    memset(bytes, ' ', sizeof(bytes));
+    memcpy(bytes, "<a/>", 4);
+    struct err err = {0};
+    auto_buf struct buf leaves = BUF_INIT(FILE_LIMIT);
+    assert_int_equal(xml_read(bytes, XML_SIZE_MAX, keep_leaf, &leaves, &err), 0);
+    assert_int_equal(xml_read(bytes, XML_SIZE_MAX + 1, keep_leaf, &leaves, &err), -EBADMSG);
+}
+
+static int refuse_second(void *context, const char *path, const char *text, struct err *err)
+{
+    (void)path;
+    int *calls = context;
+    return ++*calls == 2 ? err_set(err, EPROTO, "no %s", text) : 0;
+}
+
+static void the_reader_of_leaves_ends_it(void **state)
+{
+    (void)state;
+    static const char text[] = "<a><b>1</b><c>2</c><d>3</d></a>";
+    int calls = 0;
+    struct err err = {0};
+    assert_int_equal(xml_read(text, strlen(text), refuse_second, &calls, &err), -EPROTO);
+    assert_string_equal(err.text, "no 2");
+    assert_int_equal(calls, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(accepted_corpus),
+        cmocka_unit_test(rejected_corpus),
+        cmocka_unit_test(every_cut_is_refused),
+        cmocka_unit_test(too_large_is_refused),
+        cmocka_unit_test(the_reader_of_leaves_ends_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
