@@ -1,11 +1,11 @@
 #include "inode.h"
 
-#include "base/buf.h"
 #include "base/scope.h"
 #include "path.h"
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,17 +36,17 @@ static char *directory_key(const char *directory)
 static char *object_key(const char *directory, const struct tree_entry *entry)
 {
     // The time too: the same bytes stored again have the same ETag, and ls shall show the new time.
-    auto_buf struct buf key = BUF_INIT(SIZE_MAX);
-    buf_printf(&key, "o:%s:%" PRId64 ":%s/%s", entry->etag, entry->modified_ms, directory,
-               entry->name);
-    return buf_take(&key);
+    char *key = NULL;
+    int size = asprintf(&key, "o:%s:%" PRId64 ":%s/%s", entry->etag, entry->modified_ms, directory,
+                        entry->name);
+    return size < 0 ? NULL : key;
 }
 
 static char *rendering_key(const char *directory, const struct virtual_file *file, uint64_t id)
 {
-    auto_buf struct buf key = BUF_INIT(SIZE_MAX);
-    buf_printf(&key, "r:%" PRIu64 ":%s/%s", id, directory, file->name);
-    return buf_take(&key);
+    char *key = NULL;
+    int size = asprintf(&key, "r:%" PRIu64 ":%s/%s", id, directory, file->name);
+    return size < 0 ? NULL : key;
 }
 
 static char *file_key(const char *directory, const char *name)

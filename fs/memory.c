@@ -72,7 +72,8 @@ static void *take_spare_locked(struct memory *memory, size_t size)
     return NULL;
 }
 
-// Counts `size` as used if it fits, spares making room; *ret_spare is a buffer ready to use or NULL.
+// Counts `size` as used if it fits, spares making room; *ret_spare is a buffer ready to use or
+// NULL.
 static bool reserve_locked(struct memory *memory, size_t size, void **ret_spare)
 {
     if (memory->used + size > memory->ceiling)

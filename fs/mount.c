@@ -21,8 +21,9 @@
 #include <unistd.h>
 
 enum {
-    KICK_EVERY_MS = 20,     // until the loop has seen that it is to end
-    SAID_LIMIT = 64 * 1024, // bytes that libfuse and fusermount3 may say while mounting
+    KICK_EVERY_MS = 20,       // until the loop has seen that it is to end
+    SAID_LIMIT = 64 * 1024,   // bytes that libfuse and fusermount3 may say while mounting
+    OPTION_LIMIT = 64 * 1024, // bytes of one option for libfuse
 };
 
 struct mount {
@@ -188,7 +189,7 @@ static bool has_option(const struct options *options, const char *prefix)
 // "-oNAME=VALUE", with what separates options escaped.
 static int add_option(struct fuse_args *args, const char *name, const char *value)
 {
-    auto_buf struct buf text = BUF_INIT(SIZE_MAX);
+    auto_buf struct buf text = BUF_INIT(OPTION_LIMIT);
     buf_printf(&text, "-o%s", name);
     for (const char *c = value; *c; c++) {
         if (*c == ',' || *c == '\\')

@@ -1,12 +1,11 @@
 #include "path.h"
 
-#include "base/buf.h"
 #include "base/digest.h"
 #include "base/scope.h"
 
 #include <errno.h>
 #include <search.h>
-#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -44,13 +43,9 @@ char *path_join(const char *directory, const char *name)
 
 char *path_key(const char *prefix, const char *directory, const char *name)
 {
-    auto_buf struct buf text = BUF_INIT(SIZE_MAX);
-    buf_append_text(&text, prefix);
-    buf_append_text(&text, directory);
-    if (directory[0] != '\0')
-        buf_append_char(&text, '/');
-    buf_append_text(&text, name);
-    return buf_take(&text);
+    char *key = NULL;
+    const char *slash = directory[0] != '\0' ? "/" : "";
+    return asprintf(&key, "%s%s%s%s", prefix, directory, slash, name) < 0 ? NULL : key;
 }
 
 char *path_list_prefix(const char *prefix, const char *directory)
@@ -110,13 +105,10 @@ static char *with_hash(const char *safe, const char *name, size_t hash_chars)
     char hex[SHA256_HEX_SIZE];
     sha256_hex_of(name, strlen(name), hex);
     hex[hash_chars] = '\0';
+    char *unique = NULL;
     size_t extension = extension_offset(safe);
-    auto_buf struct buf text = BUF_INIT(SIZE_MAX);
-    buf_append(&text, safe, extension);
-    buf_append_char(&text, '-');
-    buf_append_text(&text, hex);
-    buf_append_text(&text, safe + extension);
-    return buf_take(&text);
+    int size = asprintf(&unique, "%.*s-%s%s", (int)extension, safe, hex, safe + extension);
+    return size < 0 ? NULL : unique;
 }
 
 static int compare_names(const void *a, const void *b)

@@ -59,8 +59,7 @@ int workers_new(const char *name, int thread_count, struct workers **ret_workers
     workers->last_next = &workers->first;
     snprintf(workers->name, sizeof(workers->name), "%s", name);
     for (; workers->thread_count < thread_count; workers->thread_count++) {
-        int error =
-            pthread_create(&workers->threads[workers->thread_count], NULL, work, workers);
+        int error = pthread_create(&workers->threads[workers->thread_count], NULL, work, workers);
         if (error) {
             workers_free(workers);
             return err_set(err, error, "cannot start thread %d of %d for %s: %s",

@@ -80,7 +80,8 @@ int writer_new(const struct writer_options *options, struct writer **ret_writer,
     return 0;
 }
 
-// ---- acting on lines -----------------------------------------------------------------------------
+// ---- acting on lines
+// -----------------------------------------------------------------------------
 
 static int fail_locked(struct writer *writer, const struct err *err)
 {
@@ -155,7 +156,8 @@ static int act_locked(struct writer *writer, size_t end)
     return 0;
 }
 
-// ---- requests ------------------------------------------------------------------------------------
+// ---- requests
+// ------------------------------------------------------------------------------------
 
 // Bytes that were written before and are written again: a stopped and continued cp.
 static bool is_rewrite_locked(const struct writer *writer, uint64_t offset, const void *bytes,
@@ -219,7 +221,7 @@ static int take_flush_locked(struct writer *writer, bool is_close)
     if (writer->error)
         return writer->error;
     if (writer->publish && writer->parked.reply)
-        return 1; // a close of another descriptor while the write still waits
+        return 1;                      // a close of another descriptor while the write still waits
     if (writer->publish && is_close) { // its write was interrupted, and nobody came back for it
         publish_cancel(writer->publish);
         return 0;

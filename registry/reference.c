@@ -349,17 +349,6 @@ void registry_reference_done(struct registry_reference *reference)
 
 // ---- names made from a reference ---------------------------------------------------------------
 
-// docker takes 64 hex digits for an image's ID and refuses them as a name.
-static bool is_image_id(struct span name)
-{
-    if (name.size != 64)
-        return false;
-    for (size_t i = 0; i < name.size; i++)
-        if (!is_lower_hex(name.start[i]))
-            return false;
-    return true;
-}
-
 static const char *reason_against_tag(const char *text)
 {
     struct span repository, tag;
@@ -380,7 +369,7 @@ static const char *reason_against_tag(const char *text)
     }
     if (has_upper(repository))
         return "the repository has upper-case letters";
-    if (!is_repository(repository) || is_image_id(repository))
+    if (!is_repository(repository))
         return "the repository is not well-formed";
     return is_tag(tag) ? NULL : "the tag is not well-formed";
 }

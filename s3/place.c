@@ -72,7 +72,9 @@ static int parse_endpoint(const struct s3_place_options *options, struct url *re
     if (options->endpoint) {
         int r = url_parse(options->endpoint, ret_url, err);
         if (r < 0)
-            return err_wrap(err, "endpoint \"%s\"", options->endpoint);
+            return strchr(options->endpoint, '@') // a password, perhaps
+                       ? err_wrap(err, "the endpoint")
+                       : err_wrap(err, "endpoint \"%s\"", options->endpoint);
         if (*ret_url->query == '\0')
             return 0;
         url_done(ret_url);

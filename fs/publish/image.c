@@ -1,6 +1,7 @@
 #include "image.h"
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/scope.h"
 
 #include <errno.h>
@@ -47,8 +48,9 @@ static int set_taken(const struct image *image, const struct s3_head *head, stru
                    "another image stands under that name: it holds %s, the reference names %s; "
                    "choose another name%s",
                    digest, image->resolved->manifest.digest,
-                   image->place->may_overwrite ? "" : ", or mount with -o overwrite (never under "
-                                                      "releases/)");
+                   image->place->may_overwrite ? ""
+                                               : ", or mount with -o overwrite (never under "
+                                                 "releases/)");
 }
 
 // Looks at the object that bears the name now: *ret_is_there and *ret_is_same, or an error.
@@ -89,8 +91,8 @@ static int begin_upload(struct image *image, struct call *call, struct err *err)
     };
     const struct s3_put put = {
         .key = image->key,
-        .content_type = image->line->format == ARCHIVE_FORMAT_TAR_GZ ? "application/gzip"
-                                                                      : "application/x-tar",
+        .content_type =
+            image->line->format == ARCHIVE_FORMAT_TAR_GZ ? "application/gzip" : "application/x-tar",
         .metadata = metadata,
         .metadata_count = ARRAY_SIZE(metadata),
     };
@@ -102,8 +104,8 @@ static int begin_upload(struct image *image, struct call *call, struct err *err)
 static int check_key(const struct image *image, struct err *err)
 {
     // The record's key is the longest that belongs to it: its own name, an ETag, a directory.
-    auto_free char *record_key = record_object_key(
-        image->place->prefix, image->key, "\"00000000000000000000000000000000-10000\"");
+    auto_free char *record_key = record_object_key(image->place->prefix, image->key,
+                                                   "\"00000000000000000000000000000000-10000\"");
     if (!record_key)
         return err_no_memory(err);
     if (strlen(record_key) > S3_KEY_SIZE_MAX)
@@ -132,9 +134,36 @@ int image_prepare(struct image *image, struct call *call, struct err *err)
     status_row_set_total(image->status, image->archive->size_bytes);
     if (image->is_unchanged)
         return 0;
-    if (plan_new(image->archive->size_bytes, &plan_options, NULL, 0, &image->plan, err) < 0)
+    if (!image->is_without_copies &&
+        layer_index_find(&place->index, call, image->archive, &image->runs, err) < 0)
+        return -err->errnum;
+    if (plan_new(image->archive->size_bytes, &plan_options, image->runs.runs, image->runs.run_count,
+                 &image->plan, err) < 0)
         return -err->errnum;
     return begin_upload(image, call, err);
+}
+
+int image_check_sources(struct image *image, struct call *call, struct err *err)
+{
+    return image->plan->copy_bytes ? layer_runs_check(&image->place->index, call, &image->runs, err)
+                                   : 0;
+}
+
+static void forget(struct image *image)
+{
+    pump_free(TAKE(image->pump));
+    plan_free(TAKE(image->plan));
+    layer_runs_done(&image->runs);
+    archive_free(TAKE(image->archive));
+    registry_image_free(TAKE(image->resolved));
+}
+
+int image_start_over(struct image *image, struct call *call, struct err *err)
+{
+    int error = image_undo(image, call, err);
+    forget(image);
+    image->is_without_copies = true;
+    return error;
 }
 
 // ---- completing --------------------------------------------------------------------------------
@@ -166,29 +195,40 @@ static char *copy_text(const char *text)
     return strdup(text ? text : "");
 }
 
+static int add_record_blob(struct record *record, const struct registry_descriptor *blob,
+                           const struct archive_extent *header,
+                           const struct archive_extent *content,
+                           const struct sha256_midstate *midstate)
+{
+    struct record_layer *layer = &record->layers[record->layer_count++];
+    memcpy(layer->digest, blob->digest, sizeof(layer->digest));
+    layer->size_bytes = blob->size_bytes;
+    layer->offset = header->offset;
+    layer->blob_offset = content->offset;
+    layer->media_type = copy_text(blob->media_type);
+    layer->has_midstate = midstate != NULL;
+    if (midstate)
+        layer->midstate = *midstate;
+    return layer->media_type ? 0 : -ENOMEM;
+}
+
 static int record_layers(const struct image *image, struct record *record)
 {
     const struct archive *archive = image->archive;
-    record->layers = calloc(archive->blob_count ? archive->blob_count : 1, sizeof(*record->layers));
+    record->layers = calloc(archive->blob_count + 1, sizeof(*record->layers));
     if (!record->layers)
         return -ENOMEM;
+    for (size_t i = 0; i < archive->blob_count; i++) {
+        const struct archive_extent *extent = &archive->extents[archive->blobs[i].extent_index];
+        if (add_record_blob(record, &archive->blobs[i].descriptor, extent - 1, extent,
+                            pump_midstate(image->pump, i)) < 0)
+            return -ENOMEM;
+    }
     for (size_t i = 1; i < archive->extent_count; i++) {
         const struct archive_extent *extent = &archive->extents[i];
-        if (extent->kind != ARCHIVE_BLOB)
-            continue;
-        const struct registry_descriptor *blob = &archive->blobs[extent->blob_index].descriptor;
-        const struct sha256_midstate *midstate = pump_midstate(image->pump, extent->blob_index);
-        struct record_layer *layer = &record->layers[record->layer_count++];
-        memcpy(layer->digest, blob->digest, sizeof(layer->digest));
-        layer->size_bytes = blob->size_bytes;
-        layer->offset = archive->extents[i - 1].offset; // its tar header
-        layer->blob_offset = extent->offset;
-        layer->media_type = copy_text(blob->media_type);
-        layer->has_midstate = midstate != NULL;
-        if (midstate)
-            layer->midstate = *midstate;
-        if (!layer->media_type)
-            return -ENOMEM;
+        if (extent->kind == ARCHIVE_LITERAL && extent->literal == image->resolved->config_bytes)
+            return add_record_blob(record, &image->resolved->config, extent - 1, extent,
+                                   pump_midstate(image->pump, archive->blob_count));
     }
     return 0;
 }
@@ -324,6 +364,10 @@ int image_complete(struct image *image, struct call *call, struct err *err)
         record_free(record);
         return error;
     }
+    struct err index_err = {0};
+    if (layer_index_store(&image->place->index, call, record, &index_err) < 0)
+        log_err(LOG_LEVEL_WARN, "the next image with these layers will be moved whole", &index_err,
+                "key", image->key, NULL);
     record_cache_put(image->place->records, record);
     return 0;
 }
@@ -340,9 +384,6 @@ int image_undo(struct image *image, struct call *call, struct err *err)
 
 void image_done(struct image *image)
 {
-    pump_free(image->pump);
-    plan_free(image->plan);
-    archive_free(image->archive);
-    registry_image_free(image->resolved);
+    forget(image);
     free(image->key);
 }

@@ -13,6 +13,7 @@
 
 #include "base/call.h"
 #include "base/err.h"
+#include "layer_index.h"
 #include "plan.h"
 #include "pump.h"
 #include "record_cache.h"
@@ -33,6 +34,7 @@ struct image_place { // where it goes and under which rules; all the caller's, o
     struct s3_client *client;
     struct registry_client *registry;
     struct record_cache *records;
+    struct layer_index index;
     const struct clock *clock;
     const char *prefix; // of the mount, for the records
     uint64_t memory_bytes;
@@ -46,11 +48,13 @@ struct image {
     const struct reference_line *line; // the publish's
     char *key;
     struct status_row *status;
+    bool is_without_copies; // what they were copied from has let us down: every byte is moved
 
     // Set by image_prepare:
     bool is_unchanged; // the same image stands under that name: nothing to do
     struct registry_image *resolved;
     struct archive *archive;
+    struct layer_runs runs; // what of it the bucket holds
     struct plan *plan;
     bool has_upload;
     char upload_token[33]; // IMAGE_METADATA_UPLOAD
@@ -62,6 +66,10 @@ struct image {
 
 // ENOENT, EACCES, EEXIST (another image stands under that name) and the rest of the spec's table.
 int image_prepare(struct image *image, struct call *call, struct err *err);
+// After the pump: ESTALE where an object that was copied from is not what it was.
+int image_check_sources(struct image *image, struct call *call, struct err *err);
+// Back to before image_prepare, without the copies: aborts the upload, forgets everything.
+int image_start_over(struct image *image, struct call *call, struct err *err);
 // The pump has ended well. EEXIST where another host was faster with another image; where it was
 // the same image, is_unchanged is set and the upload is left for image_undo.
 int image_complete(struct image *image, struct call *call, struct err *err);

@@ -75,8 +75,8 @@ struct publish {
     enum publish_phase phase;
     size_t reports_left; // images that still have to report for this phase
     bool is_user_cancelled;
-    struct err err;    // the first failure in time
-    size_t failed_at;  // the image it came from
+    struct err err;   // the first failure in time
+    size_t failed_at; // the image it came from
 };
 
 static void report(struct publish *publish);
@@ -116,7 +116,8 @@ static void log_retry(void *context, const struct err *cause, int64_t delay_ms)
             publish->file, "delay_ms", delay, NULL);
 }
 
-// ---- an image's steps, on control workers --------------------------------------------------------
+// ---- an image's steps, on control workers
+// --------------------------------------------------------
 
 static void pump_failed(void *context, const struct err *err)
 {
@@ -124,15 +125,38 @@ static void pump_failed(void *context, const struct err *err)
     note_failure(own->publish, (size_t)(own - own->publish->images), err);
 }
 
+static void run_check_sources(struct task *task);
+static void run_start_over(struct task *task);
+
+static void continue_with(struct publish_image *own, void (*run)(struct task *task))
+{
+    own->task.run = run;
+    workers_add(own->publish->engine->control, &own->task);
+}
+
+// A second try without copies.
+static void say_stale(const struct publish_image *own, const struct err *cause)
+{
+    log_err(LOG_LEVEL_WARN, "layers cannot be copied inside the bucket, all are moved", cause,
+            "key", own->image.key, NULL);
+}
+
 static void pump_ended(void *context, struct pump *pump)
 {
     struct publish_image *own = context;
-    if (pump_error(pump)) {
-        pump_failed(own, pump_error(pump));
-        own->image.pump = NULL;
-        pump_free(pump); // its buffers are wanted elsewhere
+    const struct err *err = pump_error(pump);
+    if (!err && own->image.plan->copy_bytes) {
+        continue_with(own, run_check_sources);
+    } else if (err && pump_is_stale(pump)) {
+        say_stale(own, err);
+        continue_with(own, run_start_over);
+    } else {
+        if (err) {
+            pump_failed(own, err);
+            pump_free(TAKE(own->image.pump)); // its buffers are wanted elsewhere
+        }
+        report(own->publish);
     }
-    report(own->publish);
 }
 
 // Prepares the image and starts its pump, which reports when it has ended.
@@ -156,6 +180,7 @@ static int begin_moving(struct publish_image *own, struct err *err)
         .image = image->resolved,
         .archive = image->archive,
         .plan = image->plan,
+        .runs = &image->runs,
         .upload = &image->upload,
         .call = &publish->call,
         .status = image->status,
@@ -182,6 +207,34 @@ static void run_move(struct task *task)
     }
 }
 
+static void run_check_sources(struct task *task)
+{
+    struct publish_image *own = CONTAINER_OF(task, struct publish_image, task);
+    struct publish *publish = own->publish;
+    struct err err = {0};
+    int error = image_check_sources(&own->image, &publish->call, &err);
+    if (error == -ESTALE) {
+        say_stale(own, &err);
+        run_start_over(task);
+        return;
+    }
+    if (error < 0)
+        note_failure(publish, (size_t)(own - publish->images), &err);
+    report(publish);
+}
+
+static void run_start_over(struct task *task)
+{
+    struct publish_image *own = CONTAINER_OF(task, struct publish_image, task);
+    struct publish *publish = own->publish;
+    struct err err = {0};
+    status_row_restart(own->image.status);
+    if (image_start_over(&own->image, &publish->closing_call, &err) < 0)
+        log_err(LOG_LEVEL_WARN, "an upload could not be aborted", &err, "key", own->image.key,
+                NULL);
+    run_move(task);
+}
+
 static void run_complete(struct task *task)
 {
     struct publish_image *own = CONTAINER_OF(task, struct publish_image, task);
@@ -204,7 +257,8 @@ static void run_undo(struct task *task)
     report(publish);
 }
 
-// ---- the reference file --------------------------------------------------------------------------
+// ---- the reference file
+// --------------------------------------------------------------------------
 
 static char *file_key(const struct publish *publish)
 {
@@ -216,7 +270,8 @@ static bool is_release(const struct publish *publish)
     return path_is_under_releases(publish->directory);
 }
 
-// Under releases/ nothing is replaced: a reference file that stands there must be this handle's own.
+// Under releases/ nothing is replaced: a reference file that stands there must be this handle's
+// own.
 static int check_release_file(struct publish *publish, struct call *call, bool *ret_is_same,
                               struct err *err)
 {
@@ -259,8 +314,8 @@ static int store_file(struct publish *publish, struct err *err)
         .body = &body,
         .body_count = 1,
         .content_type = "text/plain; charset=utf-8",
-        .condition = is_release(publish) && !publish->own_etag ? S3_CONDITION_ABSENT
-                                                               : S3_CONDITION_NONE,
+        .condition =
+            is_release(publish) && !publish->own_etag ? S3_CONDITION_ABSENT : S3_CONDITION_NONE,
     };
     if (s3_object_put(publish->engine->options.client, &publish->closing_call, &put,
                       publish->stored_etag, err) < 0)
@@ -268,7 +323,8 @@ static int store_file(struct publish *publish, struct err *err)
     return 0;
 }
 
-// ---- phases --------------------------------------------------------------------------------------
+// ---- phases
+// --------------------------------------------------------------------------------------
 
 static void run_begin(struct task *task)
 {
@@ -290,8 +346,8 @@ static void run_store(struct task *task)
         note_failure(publish, 0, &err);
         status_refused(publish->engine->options.status, publish->directory, publish->file, "-",
                        err.text);
-        log_err(LOG_LEVEL_ERROR, "reference file not stored", &err, "directory",
-                publish->directory, "file", publish->file, NULL);
+        log_err(LOG_LEVEL_ERROR, "reference file not stored", &err, "directory", publish->directory,
+                "file", publish->file, NULL);
     }
     end(publish);
 }
@@ -364,7 +420,8 @@ static void report(struct publish *publish)
         start_phase(publish, PUBLISH_STORING);
 }
 
-// ---- the end -------------------------------------------------------------------------------------
+// ---- the end
+// -------------------------------------------------------------------------------------
 
 static void say_image(struct publish *publish, size_t index)
 {
@@ -421,7 +478,8 @@ static void end(struct publish *publish)
     publish_unref(publish);
 }
 
-// ---- starting ------------------------------------------------------------------------------------
+// ---- starting
+// ------------------------------------------------------------------------------------
 
 static int init_images(struct publish *publish, struct err *err)
 {
@@ -435,10 +493,9 @@ static int init_images(struct publish *publish, struct err *err)
         image->place = &publish->place;
         image->line = &publish->lines[i];
         image->key = tree_key(options->tree, publish->directory, image->line->name);
-        image->status = image->key
-                            ? status_open(options->status, publish->directory, image->line->name,
-                                          image->line->reference.text)
-                            : NULL;
+        image->status = image->key ? status_open(options->status, publish->directory,
+                                                 image->line->name, image->line->reference.text)
+                                   : NULL;
         if (!image->status)
             return err_no_memory(err);
     }
@@ -460,6 +517,7 @@ static int init_publish(struct publish *publish, const struct publish_request *r
         .client = options->client,
         .registry = options->registry,
         .records = options->records,
+        .index = {.client = options->client, .prefix = tree_prefix(options->tree)},
         .clock = options->clock,
         .prefix = tree_prefix(options->tree),
         .memory_bytes = memory_ceiling(options->memory),
@@ -558,7 +616,8 @@ void publish_unref(struct publish *publish)
         free_publish(publish);
 }
 
-// ---- the engine ----------------------------------------------------------------------------------
+// ---- the engine
+// ----------------------------------------------------------------------------------
 
 int publish_engine_new(const struct publish_engine_options *options,
                        struct publish_engine **ret_engine, struct err *err)

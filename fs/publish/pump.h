@@ -1,13 +1,18 @@
 // pump.h - moves the bytes of one image: registry -> memory -> hashes and S3, part by part.
 //
-// Each part of the plan is a buffer that is filled by ranged reads of the registry, several parts
-// at once; hashed in the file's order; and uploaded. A part's buffer is given back when it has
-// been both hashed and uploaded, so bytes in flight never exceed the mount's `memory`. Tasks run
-// on two pools: `transfers` (they wait for the network) and `hashers` (they compute).
+// An uploaded part of the plan is a buffer that is filled by ranged reads of the registry, several
+// parts at once; hashed in the file's order; and uploaded. A buffer is given back when it has been
+// both hashed and uploaded, so bytes in flight never exceed the mount's `memory`. Tasks run on two
+// pools: `transfers` (they wait for the network) and `hashers` (they compute).
+//
+// A copied part moves inside the store. Where it lies in the file's first bytes whose hash is known
+// (runs->known_size), nothing of it is read but its tar headers, which must be the expected ones;
+// behind that it is also read once, for the file's hash and the blobs' digests.
 //
 // A blob whose bytes do not match its digest is moved once more, from the part in which it begins;
-// the second time the pump fails with EBADMSG. Any other failure is final: requests were retried
-// by the rooms below.
+// the second time the pump fails with EBADMSG. Whatever goes wrong with a copy or with what is read
+// from its source ends the pump quietly with pump_is_stale: the image is to be moved again, without
+// copies. Any other failure is final: requests were retried by the rooms below.
 #pragma once
 
 #include "../memory.h"
@@ -15,11 +20,13 @@
 #include "base/call.h"
 #include "base/digest.h"
 #include "base/err.h"
+#include "layer_index.h"
 #include "plan.h"
 #include "registry.h"
 #include "s3.h"
 #include "status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct pump;
@@ -33,11 +40,12 @@ struct pump_options { // all stay the caller's and outlive the pump
     const struct registry_image *image;
     const struct archive *archive;
     const struct plan *plan;
+    const struct layer_runs *runs; // that the plan was made of
     const struct s3_upload *upload;
     struct call *call;
     struct status_row *status;
-    // Called once, as soon as something failed: nothing more of this image will be wanted. From
-    // any thread, no lock held; the pump winds down and calls `ended` all the same.
+    // Called once, as soon as something failed for good: nothing more of this image will be wanted.
+    // From any thread, no lock held; the pump winds down and calls `ended` all the same.
     void (*failed)(void *context, const struct err *err);
     // Called once, when no task of the pump runs any more. It may be freed from here.
     void (*ended)(void *context, struct pump *pump);
@@ -48,8 +56,11 @@ void pump_start(struct pump *pump);
 void pump_free(struct pump *pump); // accepts NULL; only before pump_start or after `ended`
 
 const struct err *pump_error(const struct pump *pump); // NULL where all went well; after `ended`
+bool pump_is_stale(const struct pump *pump);           // it was a copy that failed
 // What came out; valid after `ended` when pump_error is NULL.
 const struct s3_part *pump_parts(const struct pump *pump); // plan->part_count of them
 void pump_sha256(const struct pump *pump, char ret_hex[SHA256_HEX_SIZE]);
-// The file's midstate where the tar header of archive blob `blob_index` begins; NULL in a .tar.gz.
+// The file's midstate where the tar header of archive blob `blob_index` begins, for
+// blob_index == blob_count where the layers end. NULL where it is not known: in a .tar.gz, and
+// within bytes that were not read.
 const struct sha256_midstate *pump_midstate(const struct pump *pump, size_t blob_index);

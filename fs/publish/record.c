@@ -124,8 +124,8 @@ static int check_layer(const struct record *record, const struct record_layer *l
     if (layer->offset > end || layer->blob_offset < layer->offset || layer->blob_offset > end ||
         layer->size_bytes > end - layer->blob_offset)
         return refuse(err, "layers.offset", "leads out of the object");
-    if (layer->has_midstate && (layer->midstate.size_bytes != layer->offset ||
-                                layer->offset % SHA256_BLOCK != 0))
+    if (layer->has_midstate &&
+        (layer->midstate.size_bytes != layer->offset || layer->offset % SHA256_BLOCK != 0))
         return refuse(err, "layers.midstate", "is not that of the layer's offset");
     return 0;
 }
@@ -167,10 +167,10 @@ static int check(const struct record *record, struct err *err)
 
 static json_t *layer_to_json(const struct record_layer *layer)
 {
-    json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:s}", "digest", layer->digest, "size",
-                             (json_int_t)layer->size_bytes, "offset", (json_int_t)layer->offset,
-                             "blob_offset", (json_int_t)layer->blob_offset, "media_type",
-                             layer->media_type);
+    json_t *json =
+        json_pack("{s:s, s:I, s:I, s:I, s:s}", "digest", layer->digest, "size",
+                  (json_int_t)layer->size_bytes, "offset", (json_int_t)layer->offset, "blob_offset",
+                  (json_int_t)layer->blob_offset, "media_type", layer->media_type);
     char hex[MIDSTATE_HEX_SIZE];
 
     if (!json || !layer->has_midstate)
@@ -202,14 +202,14 @@ static json_t *image_to_json(const struct record *record)
     json_t *layers = layers_to_json(record);
 
     // 'o' takes the reference over, also when json_pack fails.
-    return !layers ? NULL
-                   : json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:o}", "format",
-                               record->format == ARCHIVE_FORMAT_TAR_GZ ? "tar.gz" : "tar",
-                               "reference", record->reference, "tag", record->tag, "platform",
-                               record->platform, "source_digest", record->source_digest,
-                               "manifest_digest", record->manifest_digest, "config_digest",
-                               record->config_digest, "zstd_layers", record->has_zstd_layers,
-                               "layers", layers);
+    return !layers
+               ? NULL
+               : json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:o}", "format",
+                           record->format == ARCHIVE_FORMAT_TAR_GZ ? "tar.gz" : "tar", "reference",
+                           record->reference, "tag", record->tag, "platform", record->platform,
+                           "source_digest", record->source_digest, "manifest_digest",
+                           record->manifest_digest, "config_digest", record->config_digest,
+                           "zstd_layers", record->has_zstd_layers, "layers", layers);
 }
 
 static int append_json(const char *bytes, size_t size, void *context)
@@ -381,12 +381,14 @@ static int parse_image(const json_t *image, struct record *record, struct err *e
     if (error == 0)
         error = take_text(image, "platform", &record->platform, err);
     if (error == 0)
-        error = take_fixed(image, "source_digest", record->source_digest, REGISTRY_DIGEST_SIZE, err);
+        error =
+            take_fixed(image, "source_digest", record->source_digest, REGISTRY_DIGEST_SIZE, err);
     if (error == 0)
         error = take_fixed(image, "manifest_digest", record->manifest_digest, REGISTRY_DIGEST_SIZE,
                            err);
     if (error == 0)
-        error = take_fixed(image, "config_digest", record->config_digest, REGISTRY_DIGEST_SIZE, err);
+        error =
+            take_fixed(image, "config_digest", record->config_digest, REGISTRY_DIGEST_SIZE, err);
     if (error < 0)
         return error;
     if (strcmp(format, "tar") != 0 && strcmp(format, "tar.gz") != 0)

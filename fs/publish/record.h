@@ -42,6 +42,8 @@ struct record {
     char manifest_digest[REGISTRY_DIGEST_SIZE]; // of the platform's manifest inside
     char config_digest[REGISTRY_DIGEST_SIZE];   // docker's image ID
     char *platform;                             // "linux/amd64"
+    // The blobs in the file's order: the layers, each once, then the config: where that begins the
+    // layers end.
     struct record_layer *layers;
     size_t layer_count;
     bool has_zstd_layers; // needs Docker 23

@@ -275,7 +275,8 @@ static int hold_and_claim(struct record_cache *cache, struct record_wanted *want
         if (wanted[i].entry)
             continue;
         struct record_entry *entry = find_locked(cache, wanted[i].key, wanted[i].etag);
-        bool is_known = entry && !(entry->state == ENTRY_MISSING && now_ms >= entry->asked_again_ms);
+        bool is_known =
+            entry && !(entry->state == ENTRY_MISSING && now_ms >= entry->asked_again_ms);
         if (entry)
             entry->holds++;
         else

@@ -54,8 +54,7 @@ static bool ends_in(const char *name, const char *extension)
     size_t name_size = strlen(name);
     size_t extension_size = strlen(extension);
 
-    return name_size >= extension_size &&
-           strcmp(name + name_size - extension_size, extension) == 0;
+    return name_size >= extension_size && strcmp(name + name_size - extension_size, extension) == 0;
 }
 
 // ---- one line into fields ----------------------------------------------------------------------
@@ -148,17 +147,20 @@ static int check_name(const char *name, struct err *err)
     size_t size = strlen(name);
 
     if (strchr(name, '/'))
-        return err_set(err, EINVAL,
-                       "NAME \"%s\" holds a '/': it is a file of this directory, as in " NAME_EXAMPLE
-                       " (a '.ref' file in another directory publishes there)",
-                       shown(name).text);
+        return err_set(
+            err, EINVAL,
+            "NAME \"%s\" holds a '/': it is a file of this directory, as in " NAME_EXAMPLE
+            " (a '.ref' file in another directory publishes there)",
+            shown(name).text);
     if (!ends_in(name, EXTENSION_TAR) && !ends_in(name, EXTENSION_TAR_GZ))
-        return err_set(err, EINVAL,
-                       "NAME \"%s\" ends neither in .tar nor in .tar.gz: a right one is " NAME_EXAMPLE,
-                       shown(name).text);
+        return err_set(
+            err, EINVAL,
+            "NAME \"%s\" ends neither in .tar nor in .tar.gz: a right one is " NAME_EXAMPLE,
+            shown(name).text);
     if (strcmp(name, EXTENSION_TAR) == 0 || strcmp(name, EXTENSION_TAR_GZ) == 0)
-        return err_set(err, EINVAL, "NAME \"%s\" has nothing before its extension: a right one is %s",
-                       name, NAME_EXAMPLE);
+        return err_set(err, EINVAL,
+                       "NAME \"%s\" has nothing before its extension: a right one is %s", name,
+                       NAME_EXAMPLE);
     if (size > PATH_NAME_MAX)
         return err_set(err, EINVAL,
                        "NAME \"%s\" has %zu bytes, and a file name has at most %d: give the line a "
@@ -214,10 +216,10 @@ static int fill_line(const struct fields *fields, const struct reference_default
         if (error < 0)
             return err_wrap(err, "tag=%s", shown(fields->tag).text);
     }
-    line->name = fields->name ? strdup(fields->name)
-                              : default_name(&line->reference, defaults->format);
-    line->tag = fields->tag ? strdup(fields->tag)
-                            : registry_reference_default_tag(&line->reference);
+    line->name =
+        fields->name ? strdup(fields->name) : default_name(&line->reference, defaults->format);
+    line->tag =
+        fields->tag ? strdup(fields->tag) : registry_reference_default_tag(&line->reference);
     if (!line->name || !line->tag)
         return err_no_memory(err);
     error = check_name(line->name, err);
@@ -361,10 +363,11 @@ int reference_file_parse(const char *bytes, size_t size, unsigned first_line_num
     struct lines lines = {0};
 
     if (size > REFERENCE_FILE_LIMIT)
-        return err_set(err, EFBIG,
-                       "an image reference file has at most %d bytes, and this one has %zu or more; "
-                       "split it",
-                       REFERENCE_FILE_LIMIT, size);
+        return err_set(
+            err, EFBIG,
+            "an image reference file has at most %d bytes, and this one has %zu or more; "
+            "split it",
+            REFERENCE_FILE_LIMIT, size);
     int error = parse_lines(&lines, bytes, size, first_line_number, defaults, err);
     if (error < 0) {
         reference_lines_free(lines.items, lines.count);

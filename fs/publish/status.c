@@ -215,6 +215,15 @@ void status_row_add_done(struct status_row *row, int64_t bytes)
     pthread_mutex_unlock(&row->status->lock);
 }
 
+void status_row_restart(struct status_row *row)
+{
+    if (!row)
+        return;
+    pthread_mutex_lock(&row->status->lock);
+    row->done_bytes = 0;
+    pthread_mutex_unlock(&row->status->lock);
+}
+
 // Takes the sentence over in any case.
 static void set_detail_locked(struct status_row *row, char *sentence)
 {

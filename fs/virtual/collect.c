@@ -12,8 +12,8 @@
 #include <string.h>
 
 enum {
-    URL_LIMIT = 16 * 1024,     // bytes of one link; a session token takes some 1,500
-    SETTLING_MS = 60 * 1000,   // age under which a tarball's record may still be on its way
+    URL_LIMIT = 16 * 1024,   // bytes of one link; a session token takes some 1,500
+    SETTLING_MS = 60 * 1000, // age under which a tarball's record may still be on its way
 };
 
 bool collect_wants(const struct tree_entry *entry)
@@ -125,8 +125,8 @@ static int collect_records(const struct collect_options *options, struct call *c
             .etag = tree_listing_find(collection->listing, file->name)->etag,
         };
     }
-    int error = record_cache_get(options->records, call, collection->wanted,
-                                 collection->wanted_count, err);
+    int error =
+        record_cache_get(options->records, call, collection->wanted, collection->wanted_count, err);
     if (error < 0)
         return err_wrap(err, "cannot read the records of %s", collection->snapshot.directory);
     for (size_t i = 0; i < collection->wanted_count; i++) {

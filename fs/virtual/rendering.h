@@ -10,7 +10,7 @@
 #include "base/err.h"
 
 enum {
-    RENDERINGS_MAX = 1024,                // kept for reuse; whoever has one open keeps it anyway
+    RENDERINGS_MAX = 1024,               // kept for reuse; whoever has one open keeps it anyway
     RENDERINGS_BYTES = 16 * 1024 * 1024, // likewise; the newest is kept whatever its size
 };
 

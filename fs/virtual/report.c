@@ -110,7 +110,8 @@ static int append_policy(struct buf *page)
 
 static int append_head(const struct snapshot *snapshot, struct buf *page)
 {
-    buf_append_text(page, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+    buf_append_text(page,
+                    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     int error = append_policy(page);
     buf_append_text(page, "<meta name=\"viewport\" content=\"width=device-width, "
                           "initial-scale=1\">\n<meta name=\"referrer\" content=\"no-referrer\">\n"
@@ -259,8 +260,7 @@ static void append_file(const struct snapshot_file *file, struct buf *page)
 
 static void append_files(const struct snapshot *snapshot, struct buf *page)
 {
-    buf_append_text(page,
-                    "<section aria-labelledby=\"files\">\n<h2 id=\"files\">Files</h2>\n");
+    buf_append_text(page, "<section aria-labelledby=\"files\">\n<h2 id=\"files\">Files</h2>\n");
     for (size_t i = 0; i < snapshot->file_count; i++)
         append_file(&snapshot->files[i], page);
     buf_append_text(page, "</section>\n");
@@ -295,7 +295,8 @@ int report_render(const struct snapshot *snapshot, struct buf *ret_bytes, struct
     buf_append_text(ret_bytes, "</main>\n");
     append_footer(snapshot, ret_bytes);
     if (ret_bytes->is_full)
-        return err_set(err, EFBIG, "the page of %zu files does not fit into memory (%zu bytes at most)",
+        return err_set(err, EFBIG,
+                       "the page of %zu files does not fit into memory (%zu bytes at most)",
                        snapshot->file_count, ret_bytes->limit);
     return 0;
 }

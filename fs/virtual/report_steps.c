@@ -9,8 +9,7 @@ static bool ends_in(const char *name, const char *extension)
     size_t name_size = strlen(name);
     size_t extension_size = strlen(extension);
 
-    return name_size > extension_size &&
-           strcmp(name + name_size - extension_size, extension) == 0;
+    return name_size > extension_size && strcmp(name + name_size - extension_size, extension) == 0;
 }
 
 static bool is_gzip(const struct snapshot_file *file)
@@ -239,8 +238,9 @@ void report_questions(const struct snapshot *snapshot, struct buf *page)
         html_format(page, "<p>Ask <strong>%s</strong>.", snapshot->contact);
     else
         buf_append_text(page, "<p>Ask whoever sent you this page.");
-    html_format(page, " When the links have expired, ask for a fresh page of <code>%s</code>; "
-                      "the files stay the same, and so do their SHA-256 sums.</p>\n",
+    html_format(page,
+                " When the links have expired, ask for a fresh page of <code>%s</code>; "
+                "the files stay the same, and so do their SHA-256 sums.</p>\n",
                 *snapshot->directory ? snapshot->directory : snapshot->bucket);
     section_end(page);
 }

@@ -13,7 +13,8 @@ int sums_render(const struct snapshot *snapshot, struct buf *ret_bytes, struct e
             buf_printf(ret_bytes, "# %s: its sha256 is not known\n", file->download_name);
     }
     if (ret_bytes->is_full)
-        return err_set(err, EFBIG, "the sums of %zu files do not fit into memory (%zu bytes at most)",
+        return err_set(err, EFBIG,
+                       "the sums of %zu files do not fit into memory (%zu bytes at most)",
                        snapshot->file_count, ret_bytes->limit);
     return 0;
 }

@@ -38,7 +38,8 @@ int urls_render(const struct snapshot *snapshot, struct buf *ret_bytes, struct e
     for (size_t i = 0; i < snapshot->file_count; i++)
         append_row(&snapshot->files[i], ret_bytes);
     if (ret_bytes->is_full)
-        return err_set(err, EFBIG, "the links of %zu files do not fit into memory (%zu bytes at most)",
+        return err_set(err, EFBIG,
+                       "the links of %zu files do not fit into memory (%zu bytes at most)",
                        snapshot->file_count, ret_bytes->limit);
     return 0;
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum {
-    SETTLING_REUSE_MS = 2 * 1000,         // while a record may still be on its way
+    SETTLING_REUSE_MS = 2 * 1000,           // while a record may still be on its way
     RENDERED_BYTES_MAX = 256 * 1024 * 1024, // of one generated file; 10,000 links take 20 MB
     LIFE_SHARE = 10, // a rendering is reused for at most 1/LIFE_SHARE of its links' life
 };

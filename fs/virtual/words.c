@@ -69,12 +69,14 @@ int words_span(struct buf *text, int64_t span_ms)
     while (unit + 1 < ARRAY_SIZE(units) && rest_s < units[unit].seconds)
         unit++;
     int64_t count = rest_s / units[unit].seconds;
-    int error = buf_printf(text, "%" PRId64 " %s%s", count, units[unit].name, count == 1 ? "" : "s");
+    int error =
+        buf_printf(text, "%" PRId64 " %s%s", count, units[unit].name, count == 1 ? "" : "s");
     rest_s %= units[unit].seconds;
     if (unit + 1 >= ARRAY_SIZE(units))
         return error;
     count = rest_s / units[unit + 1].seconds;
     if (count == 0)
         return error;
-    return buf_printf(text, " %" PRId64 " %s%s", count, units[unit + 1].name, count == 1 ? "" : "s");
+    return buf_printf(text, " %" PRId64 " %s%s", count, units[unit + 1].name,
+                      count == 1 ? "" : "s");
 }

@@ -169,8 +169,6 @@ def test_every_way_to_write_a_file_publishes(registry, repository, mount, script
 def test_cp_returns_when_it_is_durable_and_leaves_the_reference_file(registry, repository, mount):
     images.small().push(registry, repository, "v1")
     there = mount()
-    line = "%s/%s:v1   x.tar   # not a comment" % (registry.host, repository)
-    assert there.publish("b", line).returncode != 0
     line = "%s/%s:v1   x.tar" % (registry.host, repository)
     assert there.publish("b", "# why", line, "").returncode == 0
     assert there.keys() == ["b/images.ref", "b/x.tar"]
@@ -234,7 +232,7 @@ def test_all_lines_are_checked_before_anything_moves(registry, repository, mount
 
 def test_same_image_again_moves_nothing(registry, repository, mount, proxy):
     image = images.small().push(registry, repository, "v1", "same")
-    front, store_front = proxy(registry.url), None
+    front = proxy(registry.url)
     there = mount()
     line = "%s/%s:v1 x.tar tag=a:b" % (front.host, repository)
     assert there.publish("b", line).returncode == 0
@@ -252,7 +250,6 @@ def test_same_image_again_moves_nothing(registry, repository, mount, proxy):
     assert other.publish("b", line).returncode == 0
     assert other.why("b")[0] == "unchanged"
     assert front.seen("GET", "|".join(layers)) == []
-    assert store_front is None
 
 
 def test_two_publishes_give_the_same_bytes(registry, repository, mount):

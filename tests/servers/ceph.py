@@ -6,7 +6,6 @@ multipart upload completes, and so are conditions on a copy's source.
 """
 
 import json
-import os
 import pathlib
 import subprocess
 import urllib.request

@@ -200,28 +200,9 @@ static void base64_is_strict(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "A",
-        "AA",
-        "AAA",
-        "A===",
-        "====",
-        "=AAA",
-        "A=AA",
-        "AA=A",
-        "AAA ",
-        " AAA",
-        "AA\nA",
-        "AAAA ",
-        "AAAA\n",
-        "AAAA====",
-        "AA==AAAA",
-        "A-_A",
-        "A*AA",
-        "AAA\xC3",
-        "AA=",
-        "AAAAA",
-        "AAAA\177AAA",
-        "AAA.",
+        "A",    "AA",      "AAA",   "A===",  "====",        "=AAA",     "A=AA",     "AA=A",
+        "AAA ", " AAA",    "AA\nA", "AAAA ", "AAAA\n",      "AAAA====", "AA==AAAA", "A-_A",
+        "A*AA", "AAA\xC3", "AA=",   "AAAAA", "AAAA\177AAA", "AAA.",
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         size_t size = 999;

@@ -12,8 +12,9 @@
 #include <syslog.h>
 #include <unistd.h>
 
-void __wrap_syslog(int priority, const char *format, ...);
-void __wrap___syslog_chk(int priority, int flag, const char *format, ...);
+void __wrap_syslog(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void __wrap___syslog_chk(int priority, int flag, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static int syslog_priority;
 static char syslog_line[10000];

@@ -7,7 +7,8 @@
 
 #define FIXTURE_NOW_MS (FIXTURE_PUBLISHED_MS + 3600 * 1000) // 2026-11-21T02:16:33Z
 #define FIXTURE_EXPIRES_MS (FIXTURE_NOW_MS + 43080 * 1000)  // 2026-11-21T14:14:33Z
-#define FIXTURE_URL(key) "https://bucket.s3.eu-west-1.amazonaws.com/" key "?X-Amz-Date=1&X-Amz-Signature=abc"
+#define FIXTURE_URL(key)                                                                           \
+    "https://bucket.s3.eu-west-1.amazonaws.com/" key "?X-Amz-Date=1&X-Amz-Signature=abc"
 
 struct fixture {
     struct record *records[2];
@@ -19,7 +20,8 @@ static inline void fixture_init(struct fixture *fixture)
 {
     static const char *const names[][3] = {
         {"notes & <plans>.pdf", "notes____plans_.pdf", FIXTURE_URL("notes.pdf")},
-        {"runtime-api:latest.tar.gz", "runtime-api_latest.tar.gz", FIXTURE_URL("api%3Alatest.tar.gz")},
+        {"runtime-api:latest.tar.gz", "runtime-api_latest.tar.gz",
+         FIXTURE_URL("api%3Alatest.tar.gz")},
         {"runtime:main.tar", "runtime_main.tar", FIXTURE_URL("runtime%3Amain.tar")},
     };
     *fixture = (struct fixture){

@@ -6,8 +6,9 @@
 #include "base/scope.h"
 #include "fs/publish/record.h"
 #include "tests/unit/base/fault_memory.h"
-#include "tests/unit/corpus.h"
+#include "tests/unit/fs/damage.h"
 #include "tests/unit/fs/record_fixture.h"
+#include "tests/unit/registry/corpus.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -32,10 +33,25 @@ static int parse(const char *bytes, size_t size)
     return 0;
 }
 
+static void check_accepted(const char *name, char *text, size_t size)
+{
+    if (parse_exactly(text, size, parse) < 0)
+        fail_msg("%s was refused", name);
+    parse_damaged(text, size, parse);
+}
+
+static void check_rejected(const char *name, char *text, size_t size)
+{
+    if (parse_exactly(text, size, parse) == 0)
+        fail_msg("%s was taken", name);
+    parse_damaged(text, size, parse);
+}
+
 static void test_corpus(void **state)
 {
     (void)state;
-    corpus_replay("record", parse);
+    corpus_replay("record/accept", check_accepted);
+    corpus_replay("record/reject", check_rejected);
 }
 
 static void check_same(const struct record *a, const struct record *b)
@@ -145,8 +161,7 @@ static void test_largest_image(void **state)
     struct err err = {0};
     struct record *read = NULL;
     size_t before = record->layer_count;
-    record->layers =
-        realloc(record->layers, (REGISTRY_LAYERS_MAX + 1) * sizeof(*record->layers));
+    record->layers = realloc(record->layers, (REGISTRY_LAYERS_MAX + 1) * sizeof(*record->layers));
     memset(record->layers + before, 0,
            (REGISTRY_LAYERS_MAX + 1 - before) * sizeof(*record->layers));
     for (size_t i = before; i <= REGISTRY_LAYERS_MAX; i++)

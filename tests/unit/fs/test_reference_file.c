@@ -6,7 +6,8 @@
 #include "base/scope.h"
 #include "fs/publish/reference_file.h"
 #include "tests/unit/base/fault_memory.h"
-#include "tests/unit/corpus.h"
+#include "tests/unit/fs/damage.h"
+#include "tests/unit/registry/corpus.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -45,10 +46,25 @@ static int parse(const char *bytes, size_t size)
     return 0;
 }
 
+static void check_accepted(const char *name, char *text, size_t size)
+{
+    if (parse_exactly(text, size, parse) < 0)
+        fail_msg("%s was refused", name);
+    parse_damaged(text, size, parse);
+}
+
+static void check_rejected(const char *name, char *text, size_t size)
+{
+    if (parse_exactly(text, size, parse) == 0)
+        fail_msg("%s was taken", name);
+    parse_damaged(text, size, parse);
+}
+
 static void test_corpus(void **state)
 {
     (void)state;
-    corpus_replay("reference_file", parse);
+    corpus_replay("reference_file/accept", check_accepted);
+    corpus_replay("reference_file/reject", check_rejected);
 }
 
 struct expected {
@@ -147,8 +163,8 @@ static void test_sentences_teach(void **state)
         size_t count;
         struct err err = {0};
         size_t size = table[i].text[0] == 'a' ? 4 : strlen(table[i].text);
-        assert_int_equal(
-            reference_file_parse(table[i].text, size, 7, &usual, &lines, &count, &err), -EINVAL);
+        assert_int_equal(reference_file_parse(table[i].text, size, 7, &usual, &lines, &count, &err),
+                         -EINVAL);
         for (size_t k = 0; k < 3; k++) {
             if (!strstr(err.text, table[i].says[k]))
                 fail_msg("\"%s\" does not say \"%s\"", err.text, table[i].says[k]);
@@ -167,8 +183,8 @@ static void test_long_fields_are_cut_in_sentences(void **state)
     // Characters of two bytes, so that a cut in one of them would show.
     for (; (size_t)size + 2 < sizeof(text); size += 2)
         memcpy(text + size, "\xC3\xA4", 2);
-    assert_int_equal(
-        reference_file_parse(text, (size_t)size, 1, &usual, &lines, &count, &err), -EINVAL);
+    assert_int_equal(reference_file_parse(text, (size_t)size, 1, &usual, &lines, &count, &err),
+                     -EINVAL);
     assert_non_null(strstr(err.text, "\xC3\xA4..."));
     assert_non_null(strstr(err.text, "runtime:main-abc1234.tar"));
 }
@@ -181,10 +197,10 @@ static void test_size_limit(void **state)
     size_t count = 1;
     struct err err = {0};
     memset(text, '#', sizeof(text));
-    assert_int_equal(
-        reference_file_parse(text, sizeof(text), 1, &usual, &lines, &count, &err), -EFBIG);
-    assert_int_equal(
-        reference_file_parse(text, sizeof(text) - 1, 1, &usual, &lines, &count, &err), 0);
+    assert_int_equal(reference_file_parse(text, sizeof(text), 1, &usual, &lines, &count, &err),
+                     -EFBIG);
+    assert_int_equal(reference_file_parse(text, sizeof(text) - 1, 1, &usual, &lines, &count, &err),
+                     0);
     assert_null(lines);
     assert_int_equal(count, 0);
 }
@@ -198,8 +214,8 @@ static void test_many_lines(void **state)
     struct err err = {0};
     for (int i = 0; i < 3000; i++)
         assert_int_equal(buf_printf(&text, "localhost/a%d:1\n", i), 0);
-    assert_int_equal(
-        reference_file_parse(text.bytes, text.size, 1, &usual, &lines, &count, &err), 0);
+    assert_int_equal(reference_file_parse(text.bytes, text.size, 1, &usual, &lines, &count, &err),
+                     0);
     assert_int_equal(count, 3000);
     assert_int_equal(lines[2999].line_number, 3000);
     assert_string_equal(lines[2999].name, "a2999:1.tar");
@@ -215,8 +231,7 @@ static void test_no_memory(void **state)
         size_t count = 0;
         struct err err = {0};
         memory_fail_at(nth);
-        int error =
-            reference_file_parse(text, strlen(text), 1, &usual, &lines, &count, &err);
+        int error = reference_file_parse(text, strlen(text), 1, &usual, &lines, &count, &err);
         bool has_failed = memory_has_failed();
         memory_fail_at(0);
         if (!has_failed) {

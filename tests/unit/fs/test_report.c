@@ -214,8 +214,8 @@ static void test_form(void **state)
     // Every other is a download, and tells nobody where it was found.
     assert_int_equal(count_of(page, "href=\"http"), 3);
     assert_int_equal(count_of(page, "rel=\"noreferrer\" href=\"http"), 3);
-    static const char *const never[] = {"<script", " src=", " style=", "<link", "<img", "@import",
-                                        "url(", "<iframe", "<form", "javascript:"};
+    static const char *const never[] = {"<script", " src=", " style=", "<link", "<img",
+                                        "@import", "url(",  "<iframe", "<form", "javascript:"};
     for (size_t i = 0; i < ARRAY_SIZE(never); i++)
         says_not(page, never[i]);
     fixture_done(&fixture);
@@ -325,14 +325,10 @@ static void test_limit_and_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_content),
-        cmocka_unit_test(test_kinds_of_builds),
-        cmocka_unit_test(test_nothing_known),
-        cmocka_unit_test(test_form),
-        cmocka_unit_test(test_weight),
-        cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_hostile_texts),
-        cmocka_unit_test(test_limit_and_no_memory),
+        cmocka_unit_test(test_content),       cmocka_unit_test(test_kinds_of_builds),
+        cmocka_unit_test(test_nothing_known), cmocka_unit_test(test_form),
+        cmocka_unit_test(test_weight),        cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_hostile_texts), cmocka_unit_test(test_limit_and_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

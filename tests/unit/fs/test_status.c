@@ -60,9 +60,9 @@ static void test_life_of_a_row(void **state)
     status_row_add_done(row, 600);
     status_row_add_done(row, -100);
     status_row_set_detail(row, "retrying: 503");
-    check_text(
-        status, "a/b",
-        HEADER "2026-11-21T01:16:33Z\tx.tar\tghcr.io/x:1\trunning\t500\t1000\tretrying: 503\n");
+    check_text(status, "a/b",
+               HEADER
+               "2026-11-21T01:16:33Z\tx.tar\tghcr.io/x:1\trunning\t500\t1000\tretrying: 503\n");
     status_close(row, STATUS_PUBLISHED, "in 3 s");
     check_text(status, "a/b",
                HEADER "2026-11-21T01:16:33Z\tx.tar\tghcr.io/x:1\tpublished\t500\t1000\tin 3 s\n");
@@ -102,9 +102,9 @@ static void test_refused_and_escaped(void **state)
     (void)state;
     struct status *status = new_status();
     status_refused(status, "a", "my\tfile\n\\.ref", NULL, "line 1: no\n");
-    check_text(
-        status, "a",
-        HEADER "2026-11-21T01:16:33Z\tmy\\tfile\\n\\\\.ref\t-\tfailed\t0\t-\tline 1: no\\n\n");
+    check_text(status, "a",
+               HEADER
+               "2026-11-21T01:16:33Z\tmy\\tfile\\n\\\\.ref\t-\tfailed\t0\t-\tline 1: no\\n\n");
     status_free(status);
 }
 
@@ -233,9 +233,17 @@ static void test_tsv_fields(void **state)
     static const struct {
         const char *field, *expected;
     } table[] = {
-        {NULL, "-"},          {"", "-"},           {"a", "a"},          {"a b", "a b"},
-        {"\t", "\\t"},        {"a\nb", "a\\nb"},   {"\\n", "\\\\n"},    {"a\t\t", "a\\t\\t"},
-        {"\xC3\xA4", "\xC3\xA4"}, {"\xFF", "\xFF"}, {"\r", "\r"},
+        {NULL, "-"},
+        {"", "-"},
+        {"a", "a"},
+        {"a b", "a b"},
+        {"\t", "\\t"},
+        {"a\nb", "a\\nb"},
+        {"\\n", "\\\\n"},
+        {"a\t\t", "a\\t\\t"},
+        {"\xC3\xA4", "\xC3\xA4"},
+        {"\xFF", "\xFF"},
+        {"\r", "\r"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         auto_buf struct buf text = BUF_INIT(100);

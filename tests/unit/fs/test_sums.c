@@ -15,9 +15,9 @@ static void test_bytes(void **state)
     struct err err = {0};
     fixture_init(&fixture);
     assert_int_equal(sums_render(&fixture.snapshot, &text, &err), 0);
-    assert_string_equal(buf_text(&text), "# notes____plans_.pdf: its sha256 is not known\n"
-                        FIXTURE_HEX "  runtime-api_latest.tar.gz\n" FIXTURE_HEX
-                                    "  runtime_main.tar\n");
+    assert_string_equal(buf_text(&text),
+                        "# notes____plans_.pdf: its sha256 is not known\n" FIXTURE_HEX
+                        "  runtime-api_latest.tar.gz\n" FIXTURE_HEX "  runtime_main.tar\n");
     fixture_done(&fixture);
 }
 

@@ -23,12 +23,21 @@ static void test_bytes(void **state)
     struct fixture fixture;
     fixture_init(&fixture);
     fixture.records[1]->source_digest[7] = '0'; // the reference named an index: not this column's
-    check(&fixture.snapshot,
-          HEADER "notes & <plans>.pdf\t" FIXTURE_URL("notes.pdf") "\t2026-11-21T14:14:33Z\t512\t-\t-\t-\t-\t-\n"
-          "runtime-api:latest.tar.gz\t" FIXTURE_URL("api%3Alatest.tar.gz") "\t2026-11-21T14:14:33Z\t1000000\t"
-          FIXTURE_HEX "\t" FIXTURE_REFERENCE "\t" FIXTURE_DIGEST "\tlinux/amd64\t-\n"
-          "runtime:main.tar\t" FIXTURE_URL("runtime%3Amain.tar") "\t2026-11-21T14:14:33Z\t1000000\t"
-          FIXTURE_HEX "\t" FIXTURE_REFERENCE "\t" FIXTURE_DIGEST "\tlinux/amd64\t-\n");
+    check(
+        &fixture.snapshot,
+        HEADER "notes & <plans>.pdf\t" FIXTURE_URL(
+            "notes.pdf") "\t2026-11-21T14:14:33Z\t512\t-\t-\t-\t-\t-\n"
+                         "runtime-api:latest.tar.gz\t" FIXTURE_URL(
+                             "api%3Alatest.tar.gz") "\t2026-11-21T14:14:33Z\t1000000\t" FIXTURE_HEX
+                                                    "\t" FIXTURE_REFERENCE "\t" FIXTURE_DIGEST
+                                                    "\tlinux/amd64\t-\n"
+                                                    "runtime:main.tar\t" FIXTURE_URL(
+                                                        "runtime%3Amain.tar") "\t2026-11-21T14:14:"
+                                                                              "33Z\t1000000"
+                                                                              "\t" FIXTURE_HEX
+                                                                              "\t" FIXTURE_REFERENCE
+                                                                              "\t" FIXTURE_DIGEST
+                                                                              "\tlinux/amd64\t-\n");
     fixture_done(&fixture);
 }
 

@@ -71,8 +71,7 @@ static void add_file(const char *name)
 
 static void add_directory(const char *name)
 {
-    bucket.entries[bucket.entry_count++] =
-        (struct tree_entry){.name = name, .is_directory = true};
+    bucket.entries[bucket.entry_count++] = (struct tree_entry){.name = name, .is_directory = true};
     bucket.version++;
 }
 
@@ -417,14 +416,14 @@ static void test_urls(void **state)
     add_directory("sub");
     add_file("urls.tsv");
     struct rendering *rendering = render(&mount, "urls.tsv");
-    assert_string_equal(
-        rendering->bytes,
-        "file\turl\texpires\tsize\tsha256\timage\tdigest\tplatform\tsignatures\n"
-        "a:b.tar\thttps://bucket.example/team/" BUILD "/a:b.tar?s=1&n=a_b.tar\t"
-        "2026-11-21T02:16:33Z\t1000000\t" FIXTURE_HEX "\t" FIXTURE_REFERENCE "\t" FIXTURE_DIGEST
-        "\tlinux/amd64\t-\n"
-        "notes.pdf\thttps://bucket.example/team/" BUILD "/notes.pdf?s=1&n=notes.pdf\t"
-        "2026-11-21T02:16:33Z\t1000000\t-\t-\t-\t-\t-\n");
+    assert_string_equal(rendering->bytes,
+                        "file\turl\texpires\tsize\tsha256\timage\tdigest\tplatform\tsignatures\n"
+                        "a:b.tar\thttps://bucket.example/team/" BUILD "/a:b.tar?s=1&n=a_b.tar\t"
+                        "2026-11-21T02:16:33Z\t1000000\t" FIXTURE_HEX "\t" FIXTURE_REFERENCE
+                        "\t" FIXTURE_DIGEST "\tlinux/amd64\t-\n"
+                        "notes.pdf\thttps://bucket.example/team/" BUILD
+                        "/notes.pdf?s=1&n=notes.pdf\t"
+                        "2026-11-21T02:16:33Z\t1000000\t-\t-\t-\t-\t-\n");
     // One session signs all; only what may have a record is asked for one.
     assert_int_equal(bucket.sessions, 1);
     assert_int_equal(bucket.links, 2);
@@ -649,7 +648,8 @@ static void test_no_memory(void **state)
     add_file("x.tar");
     add_file("y.tar");
     bool has_failed = true;
-    for (int nth = 1; has_failed; nth++) {
+    // (The first two allocations are the bucket's own, which are not checked.)
+    for (int nth = 3; has_failed; nth++) {
         struct mount mount = mount_with(true, 604800, 0);
         struct rendering *rendering = NULL;
         struct call call;
@@ -661,7 +661,6 @@ static void test_no_memory(void **state)
                                    &rendering, &err);
         has_failed = memory_has_failed();
         memory_fail_at(0);
-        // (The bucket above does not check its own allocations: they are the first two.)
         if (error < 0)
             assert_true(err.errnum == ENOMEM || err.errnum == EFBIG);
         else
@@ -669,8 +668,6 @@ static void test_no_memory(void **state)
         assert_true(has_failed || error == 0);
         rendering_unref(rendering);
         unmount(&mount);
-        if (nth == 1)
-            nth = 2;
     }
 }
 

@@ -64,13 +64,20 @@ static void test_spans(void **state)
         int64_t seconds;
         const char *words;
     } table[] = {
-        {-5, "0 seconds"},         {0, "0 seconds"},
-        {1, "1 second"},           {59, "59 seconds"},
-        {60, "1 minute"},          {61, "1 minute 1 second"},
-        {3599, "59 minutes 59 seconds"}, {3600, "1 hour"},
-        {3661, "1 hour 1 minute"}, {43080, "11 hours 58 minutes"},
-        {86400, "1 day"},          {86400 + 59, "1 day"},
-        {604800, "7 days"},        {604799, "6 days 23 hours"},
+        {-5, "0 seconds"},
+        {0, "0 seconds"},
+        {1, "1 second"},
+        {59, "59 seconds"},
+        {60, "1 minute"},
+        {61, "1 minute 1 second"},
+        {3599, "59 minutes 59 seconds"},
+        {3600, "1 hour"},
+        {3661, "1 hour 1 minute"},
+        {43080, "11 hours 58 minutes"},
+        {86400, "1 day"},
+        {86400 + 59, "1 day"},
+        {604800, "7 days"},
+        {604799, "6 days 23 hours"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         auto_buf struct buf words = BUF_INIT(100);

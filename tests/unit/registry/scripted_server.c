@@ -54,6 +54,8 @@ void scripted_reply_text(struct scripted_reply *reply, int status, const char *b
     reply->status = status;
     reply->body = body;
     reply->body_size = strlen(body);
+    if (reply->body_size < sizeof(reply->text))
+        reply->body = strcpy(reply->text, body);
 }
 
 static bool send_all(int fd, const char *bytes, size_t size)

@@ -24,10 +24,12 @@ struct scripted_reply {
     size_t sent_size; // of the body, then the connection is closed; SIZE_MAX at first: all
     bool hangs_up;    // instead of an answer
     unsigned delay_ms;
+    char text[1000]; // where scripted_reply_text keeps what fits
 };
 
 void scripted_reply_header(struct scripted_reply *reply, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+// A short body is copied: several answers may be under way.
 void scripted_reply_text(struct scripted_reply *reply, int status, const char *body);
 
 // `answer` is called for one request at a time, on the server's threads.

@@ -135,7 +135,7 @@ static void checks_tags(void **state)
         {"runtime:.a", false},
         {"runtime@sha256:" HEX64, false},
         {"runtime:1@sha256:" HEX64, false},
-        {HEX64 ":latest", false},
+        {HEX64 ":latest", true}, // only without a tag does docker take it for an ID
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct err err = {0};

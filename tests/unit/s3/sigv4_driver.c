@@ -58,12 +58,18 @@ static char **field(struct job *job, const char *name)
         const char *name;
         char **value;
     } fields[] = {
-        {"mode", &job->mode},           {"service", &job->service},
-        {"method", &job->method},       {"endpoint", &job->endpoint},
-        {"bucket", &job->bucket},       {"key", &job->key},
-        {"region", &job->region},       {"access_key", &job->access_key},
-        {"secret_key", &job->secret_key}, {"token", &job->token},
-        {"now_ms", &job->now_ms},       {"expires_s", &job->expires_s},
+        {"mode", &job->mode},
+        {"service", &job->service},
+        {"method", &job->method},
+        {"endpoint", &job->endpoint},
+        {"bucket", &job->bucket},
+        {"key", &job->key},
+        {"region", &job->region},
+        {"access_key", &job->access_key},
+        {"secret_key", &job->secret_key},
+        {"token", &job->token},
+        {"now_ms", &job->now_ms},
+        {"expires_s", &job->expires_s},
         {"payload", &job->payload},
     };
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
@@ -99,7 +105,7 @@ static void print_signed(const struct job *job, const struct s3_place *place,
     (void)buf_printf(&path, "%s/", place->base_path);
     (void)url_encode(&path, job->key, strlen(job->key), true);
     struct sigv4_key key = {credentials, job->region, job->service};
-    struct sigv4_request request = {job->method,  buf_text(&path),   job->query, job->query_count,
+    struct sigv4_request request = {job->method,  buf_text(&path),   job->query,  job->query_count,
                                     job->headers, job->header_count, job->payload};
     int64_t now_ms = strtoll(job->now_ms, NULL, 10);
     auto_secret struct secret *authorization = NULL;
@@ -139,9 +145,9 @@ static void run(const struct job *job)
 
 static void job_done(struct job *job)
 {
-    static const char *const names[] = {"mode",   "service",    "method",     "endpoint", "bucket",
-                                        "key",    "region",     "access_key", "secret_key",
-                                        "token",  "now_ms",     "expires_s",  "payload"};
+    static const char *const names[] = {"mode",   "service",   "method",     "endpoint",   "bucket",
+                                        "key",    "region",    "access_key", "secret_key", "token",
+                                        "now_ms", "expires_s", "payload"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         free(*field(job, names[i]));
     for (size_t i = 0; i < job->query_count; i++)

@@ -42,7 +42,8 @@ static void assert_authorization(const struct sigv4_key *key, const struct sigv4
     assert_string_equal(secret_text(authorization), expected);
 }
 
-// ---- the S3 API reference --------------------------------------------------------------------------
+// ---- the S3 API reference
+// --------------------------------------------------------------------------
 
 #define S3_NOW_MS INT64_C(1369353600000) // 20130524T000000Z
 #define S3_HOST "examplebucket.s3.amazonaws.com"
@@ -64,8 +65,9 @@ static void s3_header_examples(void **state)
                                       {"Range", "bytes=0-9"},
                                       {"x-amz-content-sha256", EMPTY_SHA256},
                                       {"x-amz-date", "20130524T000000Z"}};
-    const struct http_header plain[] = {
-        {"Host", S3_HOST}, {"x-amz-content-sha256", EMPTY_SHA256}, {"x-amz-date", "20130524T000000Z"}};
+    const struct http_header plain[] = {{"Host", S3_HOST},
+                                        {"x-amz-content-sha256", EMPTY_SHA256},
+                                        {"x-amz-date", "20130524T000000Z"}};
     char put_hash[SHA256_HEX_SIZE];
     sha256_hex_of("Welcome to Amazon S3.", strlen("Welcome to Amazon S3."), put_hash);
     const struct http_header put[] = {{"Host", S3_HOST},
@@ -126,11 +128,12 @@ static void the_session_token_is_signed_in_a_query(void **state)
     auto_buf struct buf query = BUF_INIT(4096);
     struct err err = {0};
     assert_int_equal(sigv4_sign_query(&key, &request, S3_NOW_MS, 60, &query, &err), 0);
-    assert_non_null(strstr(buf_text(&query),
-                           "&X-Amz-Security-Token=tok%2Fen%2B%3D&X-Amz-SignedHeaders=host&"));
+    assert_non_null(
+        strstr(buf_text(&query), "&X-Amz-Security-Token=tok%2Fen%2B%3D&X-Amz-SignedHeaders=host&"));
 }
 
-// ---- the test suite --------------------------------------------------------------------------------
+// ---- the test suite
+// --------------------------------------------------------------------------------
 
 #define SUITE_NOW_MS INT64_C(1440938160000) // 20150830T123600Z
 #define LETTERS "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -148,62 +151,167 @@ struct suite_case {
 };
 
 static const struct suite_case suite[] = {
-    {"get-vanilla", "GET", "/", {{0}}, {{0}}, "", "host;x-amz-date",
+    {"get-vanilla",
+     "GET",
+     "/",
+     {{0}},
+     {{0}},
+     "",
+     "host;x-amz-date",
      "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
-    {"get-header-key-duplicate", "GET", "/", {{0}},
-     {{"My-Header1", "value2"}, {"My-Header1", "value2"}, {"My-Header1", "value1"}}, "",
+    {"get-header-key-duplicate",
+     "GET",
+     "/",
+     {{0}},
+     {{"My-Header1", "value2"}, {"My-Header1", "value2"}, {"My-Header1", "value1"}},
+     "",
      "host;my-header1;x-amz-date",
      "c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea"},
-    {"get-header-value-order", "GET", "/", {{0}},
-     {{"My-Header1", "value4"}, {"My-Header1", "value1"}, {"My-Header1", "value3"},
-      {"My-Header1", "value2"}}, "",
+    {"get-header-value-order",
+     "GET",
+     "/",
+     {{0}},
+     {{"My-Header1", "value4"},
+      {"My-Header1", "value1"},
+      {"My-Header1", "value3"},
+      {"My-Header1", "value2"}},
+     "",
      "host;my-header1;x-amz-date",
      "08c7e5a9acfcfeb3ab6b2185e75ce8b1deb5e634ec47601a50643f830c755c01"},
-    {"get-header-value-trim", "GET", "/", {{0}},
-     {{"My-Header1", " value1"}, {"My-Header2", " \"a   b   c\""}}, "",
+    {"get-header-value-trim",
+     "GET",
+     "/",
+     {{0}},
+     {{"My-Header1", " value1"}, {"My-Header2", " \"a   b   c\""}},
+     "",
      "host;my-header1;my-header2;x-amz-date",
      "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736"},
-    {"get-unreserved", "GET", "/" LETTERS, {{0}}, {{0}}, "", "host;x-amz-date",
+    {"get-unreserved",
+     "GET",
+     "/" LETTERS,
+     {{0}},
+     {{0}},
+     "",
+     "host;x-amz-date",
      "07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f"},
-    {"get-utf8", "GET", "/\xE1\x88\xB4", {{0}}, {{0}}, "", "host;x-amz-date",
+    {"get-utf8",
+     "GET",
+     "/\xE1\x88\xB4",
+     {{0}},
+     {{0}},
+     "",
+     "host;x-amz-date",
      "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85"},
-    {"get-vanilla-empty-query-key", "GET", "/", {{"Param1", "value1"}}, {{0}}, "",
-     "host;x-amz-date", "a67d582fa61cc504c4bae71f336f98b97f1ea3c7a6bfe1b6e45aec72011b9aeb"},
-    {"get-vanilla-query-order-encoded", "GET", "/",
-     {{"Param-3", "Value3"}, {"Param", "Value2"}, {"\xE1\x88\xB4", "Value1"}}, {{0}}, "",
-     "host;x-amz-date", "371d3713e185cc334048618a97f809c9ffe339c62934c032af5a0e595648fcac"},
-    {"get-vanilla-query-order-key-case", "GET", "/", {{"Param2", "value2"}, {"Param1", "value1"}},
-     {{0}}, "", "host;x-amz-date",
+    {"get-vanilla-empty-query-key",
+     "GET",
+     "/",
+     {{"Param1", "value1"}},
+     {{0}},
+     "",
+     "host;x-amz-date",
+     "a67d582fa61cc504c4bae71f336f98b97f1ea3c7a6bfe1b6e45aec72011b9aeb"},
+    {"get-vanilla-query-order-encoded",
+     "GET",
+     "/",
+     {{"Param-3", "Value3"}, {"Param", "Value2"}, {"\xE1\x88\xB4", "Value1"}},
+     {{0}},
+     "",
+     "host;x-amz-date",
+     "371d3713e185cc334048618a97f809c9ffe339c62934c032af5a0e595648fcac"},
+    {"get-vanilla-query-order-key-case",
+     "GET",
+     "/",
+     {{"Param2", "value2"}, {"Param1", "value1"}},
+     {{0}},
+     "",
+     "host;x-amz-date",
      "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500"},
-    {"get-vanilla-query-order-key", "GET", "/", {{"Param1", "value2"}, {"Param1", "Value1"}},
-     {{0}}, "", "host;x-amz-date",
+    {"get-vanilla-query-order-key",
+     "GET",
+     "/",
+     {{"Param1", "value2"}, {"Param1", "Value1"}},
+     {{0}},
+     "",
+     "host;x-amz-date",
      "eedbc4e291e521cf13422ffca22be7d2eb8146eecf653089df300a15b2382bd1"},
-    {"get-vanilla-query-order-value", "GET", "/", {{"Param1", "value2"}, {"Param1", "value1"}},
-     {{0}}, "", "host;x-amz-date",
+    {"get-vanilla-query-order-value",
+     "GET",
+     "/",
+     {{"Param1", "value2"}, {"Param1", "value1"}},
+     {{0}},
+     "",
+     "host;x-amz-date",
      "5772eed61e12b33fae39ee5e7012498b51d56abc0abb7c60486157bd471c4694"},
-    {"get-vanilla-query-unreserved", "GET", "/", {{LETTERS, LETTERS}}, {{0}}, "",
-     "host;x-amz-date", "9c3e54bfcdf0b19771a7f523ee5669cdf59bc7cc0884027167c21bb143a40197"},
-    {"get-vanilla-utf8-query", "GET", "/", {{"\xE1\x88\xB4", "bar"}}, {{0}}, "",
-     "host;x-amz-date", "2cdec8eed098649ff3a119c94853b13c643bcf08f8b0a1d91e12c9027818dd04"},
-    {"post-vanilla", "POST", "/", {{0}}, {{0}}, "", "host;x-amz-date",
+    {"get-vanilla-query-unreserved",
+     "GET",
+     "/",
+     {{LETTERS, LETTERS}},
+     {{0}},
+     "",
+     "host;x-amz-date",
+     "9c3e54bfcdf0b19771a7f523ee5669cdf59bc7cc0884027167c21bb143a40197"},
+    {"get-vanilla-utf8-query",
+     "GET",
+     "/",
+     {{"\xE1\x88\xB4", "bar"}},
+     {{0}},
+     "",
+     "host;x-amz-date",
+     "2cdec8eed098649ff3a119c94853b13c643bcf08f8b0a1d91e12c9027818dd04"},
+    {"post-vanilla",
+     "POST",
+     "/",
+     {{0}},
+     {{0}},
+     "",
+     "host;x-amz-date",
      "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"},
-    {"post-vanilla-query", "POST", "/", {{"Param1", "value1"}}, {{0}}, "", "host;x-amz-date",
+    {"post-vanilla-query",
+     "POST",
+     "/",
+     {{"Param1", "value1"}},
+     {{0}},
+     "",
+     "host;x-amz-date",
      "28038455d6de14eafc1f9222cf5aa6f1a96197d7deb8263271d420d138af7f11"},
-    {"post-header-key-sort", "POST", "/", {{0}}, {{"My-Header1", "value1"}}, "",
+    {"post-header-key-sort",
+     "POST",
+     "/",
+     {{0}},
+     {{"My-Header1", "value1"}},
+     "",
      "host;my-header1;x-amz-date",
      "c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c"},
-    {"post-header-value-case", "POST", "/", {{0}}, {{"My-Header1", "VALUE1"}}, "",
+    {"post-header-value-case",
+     "POST",
+     "/",
+     {{0}},
+     {{"My-Header1", "VALUE1"}},
+     "",
      "host;my-header1;x-amz-date",
      "cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d"},
-    {"post-sts-header-before", "POST", "/", {{0}}, {{"X-Amz-Security-Token", SUITE_TOKEN}}, "",
+    {"post-sts-header-before",
+     "POST",
+     "/",
+     {{0}},
+     {{"X-Amz-Security-Token", SUITE_TOKEN}},
+     "",
      "host;x-amz-date;x-amz-security-token",
      "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead"},
-    {"post-x-www-form-urlencoded", "POST", "/", {{0}},
-     {{"Content-Type", "application/x-www-form-urlencoded"}}, "Param1=value1",
+    {"post-x-www-form-urlencoded",
+     "POST",
+     "/",
+     {{0}},
+     {{"Content-Type", "application/x-www-form-urlencoded"}},
+     "Param1=value1",
      "content-type;host;x-amz-date",
      "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a"},
-    {"post-x-www-form-urlencoded-parameters", "POST", "/", {{0}},
-     {{"Content-Type", "application/x-www-form-urlencoded; charset=utf8"}}, "Param1=value1",
+    {"post-x-www-form-urlencoded-parameters",
+     "POST",
+     "/",
+     {{0}},
+     {{"Content-Type", "application/x-www-form-urlencoded; charset=utf8"}},
+     "Param1=value1",
      "content-type;host;x-amz-date",
      "1a72ec8f64bd914b0e42e42607c7fbce7fb2c7465f63e3092b3b0d39fa77a6fe"},
 };
@@ -226,8 +334,8 @@ static void test_suite_cases(void **state)
             query_count++;
         char hash[SHA256_HEX_SIZE];
         sha256_hex_of(one->body, strlen(one->body), hash);
-        struct sigv4_request request = {one->method,  one->path,    one->query, query_count,
-                                        headers,      header_count, hash};
+        struct sigv4_request request = {one->method, one->path,    one->query, query_count,
+                                        headers,     header_count, hash};
         char expected[512];
         snprintf(expected, sizeof(expected),
                  "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, "
@@ -238,7 +346,8 @@ static void test_suite_cases(void **state)
     }
 }
 
-// ---- what no vector says -----------------------------------------------------------------------------
+// ---- what no vector says
+// -----------------------------------------------------------------------------
 
 static void paths_are_encoded_once_for_s3_and_twice_elsewhere(void **state)
 {
@@ -248,12 +357,12 @@ static void paths_are_encoded_once_for_s3_and_twice_elsewhere(void **state)
     struct sigv4_request request = {"GET", "/a%3Ab//../c", NULL, 0, &host, 1, EMPTY_SHA256};
     struct err err = {0};
     auto_buf struct buf s3 = BUF_INIT(1024);
-    assert_int_equal(sigv4_canonical_request(&(struct sigv4_key){who, "r", "s3"}, &request, &s3,
-                                             &err), 0);
+    assert_int_equal(
+        sigv4_canonical_request(&(struct sigv4_key){who, "r", "s3"}, &request, &s3, &err), 0);
     assert_string_equal(buf_text(&s3), "GET\n/a%3Ab//../c\n\nhost:h\n\nhost\n" EMPTY_SHA256);
     auto_buf struct buf sts = BUF_INIT(1024);
-    assert_int_equal(sigv4_canonical_request(&(struct sigv4_key){who, "r", "sts"}, &request, &sts,
-                                             &err), 0);
+    assert_int_equal(
+        sigv4_canonical_request(&(struct sigv4_key){who, "r", "sts"}, &request, &sts, &err), 0);
     assert_string_equal(buf_text(&sts), "GET\n/a%253Ab//../c\n\nhost:h\n\nhost\n" EMPTY_SHA256);
 }
 

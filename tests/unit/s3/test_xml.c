@@ -4,14 +4,13 @@
 
 #include "s3/xml.h"
 
-#include "base/buf.h"
 #include "base/scope.h"
+#include "corpus.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -33,43 +32,6 @@ static int keep_leaf(void *context, const char *path, const char *text, struct e
     return 0;
 }
 
-static void read_file(const char *path, struct buf *bytes)
-{
-    FILE *file = fopen(path, "re");
-    if (!file)
-        fail_msg("%s cannot be opened", path);
-    char chunk[4096];
-    size_t n;
-    while ((n = fread(chunk, 1, sizeof(chunk), file)) > 0)
-        assert_int_equal(buf_append(bytes, chunk, n), 0);
-    fclose(file);
-}
-
-static void for_each(const char *folder, const char *ending,
-                     void (*check)(const char *path, const struct buf *bytes))
-{
-    char directory[1024];
-    snprintf(directory, sizeof(directory), "%s/xml/%s", getenv("CORPUS"), folder);
-    struct dirent **entries = NULL;
-    int count = scandir(directory, &entries, NULL, alphasort);
-    assert_true(count > 2);
-    int checked = 0;
-    for (int i = 0; i < count; i++) {
-        char path[2048];
-        snprintf(path, sizeof(path), "%s/%s", directory, entries[i]->d_name);
-        size_t size = strlen(path);
-        if (entries[i]->d_name[0] != '.' && strcmp(path + size - strlen(ending), ending) == 0) {
-            auto_buf struct buf bytes = BUF_INIT(FILE_LIMIT);
-            read_file(path, &bytes);
-            check(path, &bytes);
-            checked++;
-        }
-        free(entries[i]);
-    }
-    free(entries);
-    assert_true(checked > 0);
-}
-
 static void check_accepted(const char *path, const struct buf *bytes)
 {
     auto_buf struct buf leaves = BUF_INIT(FILE_LIMIT);
@@ -77,15 +39,8 @@ static void check_accepted(const char *path, const struct buf *bytes)
     struct err err = {0};
     if (xml_read(bytes->bytes, bytes->size, keep_leaf, &leaves, &err) < 0)
         fail_msg("%s: %s", path, err.text);
-    char leaves_path[2048];
-    snprintf(leaves_path, sizeof(leaves_path), "%.*s.leaves", (int)strlen(path) - 4, path);
-    if (getenv("WRITE_LEAVES")) { // to look at, and then to keep
-        FILE *file = fopen(leaves_path, "we");
-        assert_non_null(file);
-        fputs(buf_text(&leaves), file);
-        fclose(file);
-    }
-    read_file(leaves_path, &expected);
+    auto_free char *leaves_path = corpus_sibling(path, ".leaves");
+    corpus_read(leaves_path, &expected);
     if (strcmp(buf_text(&leaves), buf_text(&expected)) != 0)
         fail_msg("%s gives\n%s", path, buf_text(&leaves));
 }
@@ -104,13 +59,13 @@ static void check_rejected(const char *path, const struct buf *bytes)
 static void accepted_corpus(void **state)
 {
     (void)state;
-    for_each("accept", ".xml", check_accepted);
+    corpus_for_each("xml/accept", ".xml", check_accepted);
 }
 
 static void rejected_corpus(void **state)
 {
     (void)state;
-    for_each("reject", "", check_rejected);
+    corpus_for_each("xml/reject", "", check_rejected);
 }
 
 static void every_cut_is_refused(void **state)

@@ -1,0 +1,206 @@
+"""While a publish is under way: the mount answers, and whoever waits can be stopped."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from archive import Archive
+from mounted import wait_until, within
+from servers import faults, images
+
+MIB = 1 << 20
+
+
+class Parked:
+    """A `cp` that waits, because one layer of its image is held back."""
+
+    def __init__(self, registry, repository, mount, proxy, **settings):
+        self.image = images.Image([images.layer("first", 6 * MIB, compression=None),
+                                   images.layer("held", 6 * MIB, compression=None)])
+        self.image.push(registry, repository, "v1")
+        self.front = proxy(registry.url)
+        self.release = threading.Event()
+        held = "/blobs/" + self.image.layers[1].digest
+        self.front.inject(faults.Hold(self.release), "GET", held, count=None)
+        self.there = mount(**settings)
+        (self.there.path / "b").mkdir()
+        self.references = self.there.reference_file(
+            "%s/%s:v1 x.tar tag=a:b" % (self.front.host, repository))
+        self.copy = self.there.start_command("cp", self.references, "b/")
+        self.front.wait_for("GET", held)
+
+    def assert_nothing(self):
+        assert self.there.keys() == []
+        wait_until(lambda: self.there.uploads() == [], 10, "the upload's abortion")
+        assert not (self.there.path / "b/x.tar").exists()
+        assert not (self.there.path / "b/images.ref").exists()
+
+    def assert_whole(self):
+        Archive(self.there.object("b/x.tar")).check(self.image, "a:b")
+        assert self.there.keys() == ["b/images.ref", "b/x.tar"]
+
+
+@pytest.fixture
+def parked(registry, repository, mount, proxy):
+    made = []
+
+    def factory(**settings):
+        made.append(Parked(registry, repository, mount, proxy, **settings))
+        return made[-1]
+
+    yield factory
+    for each in made:
+        each.release.set()
+        if each.copy.poll() is None:
+            each.copy.kill()
+        each.copy.communicate()
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "KILL", "HUP"])
+def test_who_waits_can_be_stopped(parked, name):
+    one = parked()
+    assert one.there.uploads() == ["b/x.tar"]
+    with within(2):
+        one.copy.send_signal(getattr(signal, "SIG" + name))
+        assert one.copy.wait(10) == -getattr(signal, "SIG" + name)
+    wait_until(lambda: one.there.rows("b/status.tsv")[-1]["state"] == "cancelled", 10)
+    one.assert_nothing()
+    # And the same cp succeeds afterwards.
+    one.release.set()
+    assert one.there.run("cp", one.references, "b/").returncode == 0
+    one.assert_whole()
+
+
+def test_ctrl_c_in_a_terminal_stops_a_shells_echo(parked):
+    one = parked()
+    one.copy.kill()
+    shell = subprocess.Popen(
+        ["bash", "-c", 'echo "$(cat "$1")" > b/y.ref', "bash", str(one.references)],
+        cwd=one.there.path, start_new_session=True, stderr=subprocess.DEVNULL)
+    wait_until(lambda: len(one.there.rows("b/status.tsv")) == 2)
+    time.sleep(0.3)
+    with within(2):
+        os.killpg(shell.pid, signal.SIGINT)
+        assert shell.wait(10) != 0
+    wait_until(lambda: {row["state"] for row in one.there.rows("b/status.tsv")} ==
+               {"cancelled"}, 10)
+    one.assert_nothing()
+
+
+@pytest.mark.parametrize("command", [
+    "ls -l b", "stat b", "stat b/images.ref || true", "rm -f b/images.ref", "touch b/images.ref",
+    "touch b", "cat b/status.tsv", "cat b/urls.tsv", "mkdir b/c", "df .", "cat b/old.txt",
+    "cat b/report.html", "chmod 600 b/images.ref || true"])
+def test_the_directory_answers_meanwhile(parked, s3, bucket, command):
+    s3.put_object(Bucket=bucket, Key="b/old.txt", Body=b"old")
+    one = parked()
+    with within(2):
+        done = one.there.sh(command, timeout_s=20)
+    if "images.ref" not in command:
+        assert (done.returncode, done.stderr) == (0, "")
+    assert one.copy.poll() is None
+    assert one.there.keys() == ["b/old.txt"]
+    one.release.set()
+    assert one.copy.wait(60) == 0
+    assert "b/x.tar" in one.there.keys()
+
+
+def test_a_second_cp_of_another_image_does_not_wait(parked, registry, repository):
+    one = parked()
+    images.small().push(registry, repository, "small")
+    with within(5):
+        done = one.there.publish("b", "%s/%s:small y.tar" % (registry.host, repository),
+                                 name="second.ref")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert one.there.keys() == ["b/second.ref", "b/y.tar"]
+    assert one.copy.poll() is None
+
+
+def test_a_reference_file_does_not_exist_until_it_has_succeeded(parked):
+    one = parked()
+    assert "images.ref" not in os.listdir(one.there.path / "b")
+    assert not (one.there.path / "b/images.ref").exists()
+    one.release.set()
+    assert one.copy.wait(60) == 0
+    assert "images.ref" in os.listdir(one.there.path / "b")
+    assert (one.there.path / "b/images.ref").read_bytes() == one.references.read_bytes()
+
+
+def test_stopped_and_continued(parked):
+    one = parked()
+    one.copy.send_signal(signal.SIGTSTP)
+    time.sleep(1)
+    asked = len(one.front.seen("GET", "/manifests/"))
+    one.copy.send_signal(signal.SIGCONT)
+    time.sleep(0.5)
+    assert one.copy.poll() is None
+    one.release.set()
+    assert one.copy.wait(60) == 0
+    one.assert_whole()
+    assert len(one.front.seen("GET", "/manifests/")) == asked, "it began anew"
+    first = one.front.seen("GET", "/blobs/" + one.image.layers[0].digest)
+    assert sum(each.response_bytes for each in first) == one.image.layers[0].size
+
+
+def test_completion_that_was_asked_for_is_finished(registry, repository, mount, store, proxy):
+    image = images.small().push(registry, repository, "v1")
+    front = proxy(store.endpoint)
+    release = threading.Event()
+    there = mount(endpoint=front.url)
+    front.inject(faults.Hold(release), "POST", "uploadId=", count=None)
+    (there.path / "b").mkdir()
+    copy = there.start_command("cp", there.reference_file(
+        "%s/%s:v1 x.tar tag=a:b" % (registry.host, repository)), "b/")
+    front.wait_for("POST", "uploadId=")
+    with within(2):
+        copy.send_signal(signal.SIGINT)
+        assert copy.wait(10) == -signal.SIGINT
+    copy.communicate()
+    release.set()
+    wait_until(lambda: there.uploads() == [], 20)
+    # Asked for or not quite: it is whole, or it is not there.
+    if "b/x.tar" in there.keys():
+        Archive(there.object("b/x.tar")).check(image, "a:b")
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT"])
+def test_the_end_of_the_program_aborts(parked, name):
+    one = parked()
+    with within(30):
+        one.there.signal(getattr(signal, "SIG" + name))
+        assert one.there.wait() == 0
+    assert one.copy.wait(10) == 1
+    assert one.there.keys() == [] and one.there.uploads() == []
+
+
+def test_uploads_of_a_mount_that_was_killed_are_aborted_by_the_next(parked, mount, s3, bucket):
+    foreign = s3.create_multipart_upload(Bucket=bucket, Key="b/foreign.tar")
+    one = parked()
+    one.there.uploads_may_remain = True
+    one.there.kill()
+    assert one.copy.wait(10) == 1
+    assert sorted(one.there.uploads()) == ["b/foreign.tar", "b/x.tar"]
+    assert one.there.keys() == []
+    subprocess.run(["umount", "-l", one.there.path], check=True)
+    one.release.set()
+    again = mount()
+    again.uploads_may_remain = True
+    wait_until(lambda: again.uploads() == ["b/foreign.tar"], 20)
+    s3.abort_multipart_upload(Bucket=bucket, Key="b/foreign.tar", UploadId=foreign["UploadId"])
+    assert again.run("cp", one.references, "b/").returncode == 0
+    Archive(again.object("b/x.tar")).check(one.image, "a:b")
+
+
+def test_uploads_of_a_mount_that_lives_are_left_alone(parked, mount):
+    one = parked()
+    other = mount()
+    assert (other.path / "releases").is_dir()
+    time.sleep(2)
+    assert one.there.uploads() == ["b/x.tar"]
+    one.release.set()
+    assert one.copy.wait(60) == 0
+    one.assert_whole()
