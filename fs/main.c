@@ -3,6 +3,7 @@
 #include "mount.h"
 #include "options.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -17,11 +18,20 @@ static void keep_memory_private(void)
     prctl(PR_SET_DUMPABLE, 0);
 }
 
+// Transfer buffers of some megabytes come and go on many threads: each is to be a mapping of its
+// own that goes back to the kernel, and small allocations are to share a few arenas.
+static void keep_memory_small(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+    mallopt(M_ARENA_MAX, 2);
+}
+
 int main(int argc, char **argv)
 {
     struct options options = {0};
     struct err err = {0};
     keep_memory_private();
+    keep_memory_small();
     if (options_parse(argc, argv, &options, &err) < 0) {
         fprintf(stderr, "prereleasefs: %s (prereleasefs -h tells more)\n", err.text);
         return EXIT_FAILURE;

@@ -266,7 +266,8 @@ static int mount_session(struct mount *mount, struct err *err)
                    why ? why : "libfuse does not say why");
 }
 
-static void log_fuse(enum fuse_log_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void log_fuse(enum fuse_log_level level,
+                                                           const char *format, va_list args)
 {
     char text[512];
     vsnprintf(text, sizeof(text), format, args);

@@ -21,6 +21,6 @@ void ops_free(struct ops *ops);
 // For fuse_session_new, whose userdata is the struct ops.
 extern const struct fuse_lowlevel_ops ops_table;
 
-// Cancels what blocks and answers what is parked, with EINTR; what comes later is answered so at
-// once. Returns when every parked request has been answered.
+// Cancels what blocks and answers what is parked, with EINTR; writes that come later are answered
+// ENOTCONN. Returns when every parked request has been answered.
 void ops_stop(struct ops *ops);

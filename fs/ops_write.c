@@ -77,6 +77,18 @@ static void answer(void *context, int error)
     unpark(parked);
 }
 
+// EINTR would only make the caller try again, until the mount is gone.
+static bool refuse_if_stopping(fuse_req_t req)
+{
+    struct ops *ops = ops_of(req);
+    pthread_mutex_lock(&ops->lock);
+    bool is_stopping = ops->is_stopping;
+    pthread_mutex_unlock(&ops->lock);
+    if (is_stopping)
+        fuse_reply_err(req, ENOTCONN);
+    return is_stopping;
+}
+
 static void interrupt(fuse_req_t req, void *context)
 {
     (void)req;
@@ -328,6 +340,8 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, of
         fuse_reply_err(req, EBADF);
         return;
     }
+    if (refuse_if_stopping(req))
+        return;
     if (get_writer(req, handle, (uint64_t)offset, &writer, &err) < 0) {
         ops_refuse(req, "cannot be written", &err, inode->directory, inode->name);
         return;
@@ -356,6 +370,8 @@ static void flush(fuse_req_t req, struct handle *handle, bool is_close)
         fuse_reply_err(req, 0);
         return;
     }
+    if (refuse_if_stopping(req))
+        return;
     struct ops_parked *parked = park(req, handle, writer);
     if (!parked) {
         fuse_reply_err(req, ENOMEM);

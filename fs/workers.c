@@ -61,9 +61,10 @@ int workers_new(const char *name, int thread_count, struct workers **ret_workers
     for (; workers->thread_count < thread_count; workers->thread_count++) {
         int error = pthread_create(&workers->threads[workers->thread_count], NULL, work, workers);
         if (error) {
+            err_set(err, error, "cannot start thread %d of %d for %s: %s",
+                    workers->thread_count + 1, thread_count, name, strerrordesc_np(error));
             workers_free(workers);
-            return err_set(err, error, "cannot start thread %d of %d for %s: %s",
-                           workers->thread_count + 1, thread_count, name, strerrordesc_np(error));
+            return -error;
         }
     }
     *ret_workers = workers;

@@ -37,8 +37,9 @@ struct registry_reference {
     char *text;       // as it was written
 };
 // HOST/REPOSITORY[:TAG][@DIGEST], nothing defaulted: at least a tag or a digest, and a host that
-// cannot be a path component (it has a '.' or ':' or is "localhost"). Total. EINVAL with the
-// reason and what a right one looks like.
+// cannot be a path component (it has a '.' or ':' or is "localhost"); Docker Hub's official images
+// with their "library/". Digests are sha256 alone. Total. EINVAL with the reason and what a right
+// one looks like.
 int registry_reference_parse(const char *text, struct registry_reference *ret_reference,
                              struct err *err);
 int registry_reference_copy(const struct registry_reference *from,
@@ -71,11 +72,13 @@ struct registry_client;
 struct registry_options {
     struct http_client *http; // stays the caller's, outlives the client
     const struct clock *clock;
-    const char *const *allowed_hosts; // NULL: any. NULL-terminated
-    const char *const *plain_hosts;   // HOST or HOST:PORT that are spoken to over plain HTTP;
-                                      // loopback always may be. NULL-terminated, or NULL
-    const char *docker_config;        // path of config.json; NULL: $DOCKER_CONFIG/config.json, else
-                                      // ~/.docker/config.json
+    // As references name them, port included. NULL: any. NULL-terminated. Where a registry
+    // redirects to, and its token server, are not looked up here.
+    const char *const *allowed_hosts;
+    const char *const *plain_hosts; // HOST or HOST:PORT that are spoken to over plain HTTP;
+                                    // loopback always may be. NULL-terminated, or NULL
+    const char *docker_config;      // path of config.json; NULL: $DOCKER_CONFIG/config.json, else
+                                    // ~/.docker/config.json
     const char *(*environment)(const char *name); // NULL: getenv
 };
 int registry_client_new(const struct registry_options *options, struct registry_client **ret_client,
@@ -101,7 +104,7 @@ struct registry_descriptor {
 // the layers' own bytes, which have not been fetched yet. Immutable once resolved.
 struct registry_image {
     struct registry_reference reference;
-    struct registry_platform platform;        // what the config says
+    struct registry_platform platform; // what the config says, else the index, else what was asked
     char source_digest[REGISTRY_DIGEST_SIZE]; // what the reference names: index or manifest
     struct registry_descriptor manifest;
     char *manifest_bytes;
@@ -115,13 +118,16 @@ struct registry_image {
 
 // Manifest (through an index, by platform), verified against its digest; then the config.
 // An image without an index must itself be of the platform asked for, if its config names one.
+// Credentials that are refused are followed by an anonymous try, of which call->on_retry is told
+// (with a delay of 0). The sentence begins with the reference.
 int registry_image_resolve(struct registry_client *client, struct call *call,
                            const struct registry_reference *reference,
                            const struct registry_platform *platform,
                            struct registry_image **ret_image, struct err *err);
 void registry_image_free(struct registry_image *image); // accepts NULL
 
-// Only the digest that the reference names now (one HEAD or GET of the manifest).
+// Only the digest that the reference names now: the one that is written in it, without asking
+// anybody, else the tag's (one HEAD; a GET too where that does not tell).
 int registry_digest_resolve(struct registry_client *client, struct call *call,
                             const struct registry_reference *reference,
                             char ret_digest[REGISTRY_DIGEST_SIZE], struct err *err);

@@ -94,7 +94,7 @@ struct s3_client;
 struct s3_options {
     const char *bucket;
     const char *region;   // "us-east-1"
-    const char *endpoint; // NULL: AWS's for the region; else "http[s]://host[:port]"
+    const char *endpoint; // NULL: AWS's for the region; else "http[s]://host[:port][/path]"
     enum s3_addressing addressing;
     struct s3_provider *provider; // stays the caller's, outlives the client
     struct http_client *http;     // likewise
@@ -104,7 +104,7 @@ int s3_client_new(const struct s3_options *options, struct s3_client **ret_clien
 void s3_client_free(struct s3_client *client);
 
 const char *s3_client_bucket(const struct s3_client *client);
-const char *s3_client_region(const struct s3_client *client);
+const char *s3_client_region(const struct s3_client *client); // the bucket's own, once learned
 // Scheme, host and port that links will lead to, "https://bucket.s3.eu-west-1.amazonaws.com:443".
 const char *s3_client_origin(const struct s3_client *client);
 
@@ -112,7 +112,8 @@ const char *s3_client_origin(const struct s3_client *client);
 // sentence that says which of them is wrong if not. Learns the clock's offset.
 int s3_client_probe(struct s3_client *client, struct call *call, const char *prefix,
                     struct err *err);
-// The server's clock minus ours when last heard; the client has already corrected its clock.
+// The servers' clock minus the machine's own, by which the client has corrected its clock; 0 while
+// they agree to a few seconds. One client corrects one clock: others that share it read 0.
 int64_t s3_client_clock_skew_ms(const struct s3_client *client);
 
 // ---- listing ---------------------------------------------------------------------------------
@@ -164,7 +165,8 @@ void s3_head_done(struct s3_head *head);
 
 // Bytes [offset, offset+size) to sink, in order, resumed where a connection breaks (bytes already
 // handed over are not repeated). if_match NULL or an ETag: ESTALE when the object is another by
-// now. EIO when the object is shorter. size 0 sends no request.
+// now; with NULL the first answer's ETag binds the rest. EIO when the object is shorter. size 0
+// sends no request. A negative errno of the sink ends the reading with that error.
 int s3_object_read(struct s3_client *client, struct call *call, const char *key,
                    const char *if_match, uint64_t offset, uint64_t size,
                    int (*sink)(void *context, const void *bytes, size_t size), void *context,
@@ -187,9 +189,13 @@ struct s3_put {
     size_t metadata_count;
     enum s3_condition condition;
 };
+// A conditional put whose reply was lost, and whose repetition meets an object, is settled by
+// reading that object: 0 when it has exactly these bytes, whoever wrote them. EOPNOTSUPP with
+// err->code NotImplemented: the store has no conditions.
 int s3_object_put(struct s3_client *client, struct call *call, const struct s3_put *put,
                   char ret_etag[S3_ETAG_SIZE], struct err *err);
 
+// 0 also where there was no such object.
 int s3_object_delete(struct s3_client *client, struct call *call, const char *key, struct err *err);
 
 // ---- multipart uploads -------------------------------------------------------------------------
@@ -203,7 +209,10 @@ struct s3_part {
     char etag[S3_ETAG_SIZE];
 };
 
-// put->body and put->condition are not looked at.
+// put->body and put->condition are not looked at. A creation whose reply is lost is asked for
+// again, and leaves an upload without parts behind that nobody has the id of: nothing in a
+// listing tells it from one that another host has just begun for the same key, so it is not
+// aborted here. It costs nothing and goes with the bucket's lifecycle rule.
 int s3_multipart_create(struct s3_client *client, struct call *call, const struct s3_put *put,
                         struct s3_upload *ret_upload, struct err *err);
 // Over plain HTTP the body travels with a Content-MD5, so that the store refuses altered bytes.
@@ -219,8 +228,11 @@ int s3_multipart_copy_part(struct s3_client *client, struct call *call,
                            struct s3_part *ret_part, struct err *err);
 // Parts in ascending order. The body of a 200 decides; a lost reply is settled by looking at the
 // object (size, metadata of the upload's own): the answer is 0 only when this upload took effect.
-// expected_size is the object's; identity_name/value name a metadata pair that only this upload
-// has.
+// expected_size is the object's; identity names a metadata pair that only this upload has (NULL:
+// a lost reply cannot be settled). EEXIST: the condition failed, or another write of the key was
+// under way (err->code ConditionalRequestConflict: nothing may stand there after all; a new upload
+// is needed). EOPNOTSUPP with code NotImplemented: the store has no conditions. A failure that
+// no answer explains (ETIMEDOUT, EIO) leaves open what the store still does: abort, then look.
 int s3_multipart_complete(struct s3_client *client, struct call *call,
                           const struct s3_upload *upload, const struct s3_part *parts, size_t count,
                           enum s3_condition condition, uint64_t expected_size,
@@ -229,6 +241,12 @@ int s3_multipart_complete(struct s3_client *client, struct call *call,
 // 0 also when the upload is not there any more.
 int s3_multipart_abort(struct s3_client *client, struct call *call, const struct s3_upload *upload,
                        struct err *err);
+// Tells of every upload under way whose key begins with prefix, of all hosts, page by page. What
+// on_upload answers below 0 ends it with that error. Keys that hold a NUL are left out.
+int s3_multipart_list(struct s3_client *client, struct call *call, const char *prefix,
+                      int (*on_upload)(void *context, const struct s3_upload *upload,
+                                       int64_t initiated_ms),
+                      void *context, struct err *err);
 
 // ---- presigned links ---------------------------------------------------------------------------
 
@@ -254,10 +272,12 @@ struct s3_presigner_options {
 int s3_presigner_new(const struct s3_presigner_options *options, struct s3_client *client,
                      struct call *call, struct s3_presigner **ret_presigner, struct err *err);
 void s3_presigner_free(struct s3_presigner *presigner);
-int s3_presigner_session_s(const struct s3_presigner *presigner); // what STS granted
+// What STS granted, 0 with a reader (no session ends).
+int s3_presigner_session_s(const struct s3_presigner *presigner);
 
 // A session not older than 5 minutes (assumed afresh if need be, once for all who wait). All
-// links of one rendering are signed by one session.
+// links of one rendering are signed by one session. With a reader it is the reader's own keys:
+// EINVAL where they are the service account's.
 struct s3_session;
 int s3_presigner_session(struct s3_presigner *presigner, struct call *call,
                          struct s3_session **ret_session, struct err *err);
@@ -265,6 +285,7 @@ void s3_session_unref(struct s3_session *session); // accepts NULL
 
 // Pure arithmetic and hashing, no request. Asks to live expires_s (1 to S3_EXPIRES_MAX_S); writes
 // the link and when it truly dies: the earlier of now + expires_s and the session's own end.
-// download_name goes into response-content-disposition; it must be [A-Za-z0-9._+-]+.
+// download_name goes into response-content-disposition; it must be [A-Za-z0-9._+-]+. *ret_url is
+// replaced. EACCES when the session has ended meanwhile.
 int s3_presign_get(struct s3_session *session, const char *key, const char *download_name,
                    int expires_s, struct buf *ret_url, int64_t *ret_expires_ms, struct err *err);

@@ -64,7 +64,7 @@ static void take_words(const struct http_response *response, const struct secret
     // What follows a '?' may be a signed link's query.
     snprintf(words, words_size, " (%.*s)", (int)strcspn(message, "?"), message);
     if (strlen(words) == words_size - 1)
-        strcpy(words + words_size - 5, "...)");
+        memcpy(words + words_size - 5, "...)", 5);
 }
 
 // GitHub answers 403 where others answer 429.

@@ -118,7 +118,7 @@ static int next_url(const struct registry_client *client, const struct http_resp
     }
     if (status == 0)
         status = check_redirect(client, parsed, &to, err);
-    if (status < 0) {
+    if (status != 0) {
         url_done(&to);
         return -err->errnum;
     }
@@ -144,7 +144,7 @@ int registry_exchange(struct registry_client *client, struct call *call,
     int status = url_parse(url, &first, err);
     if (status == 0)
         status = url_parse(url, &parsed, err);
-    if (status < 0)
+    if (status != 0)
         return status;
     for (int redirects = 0;; redirects++) {
         name_host(&parsed, ret_end);

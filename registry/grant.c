@@ -178,11 +178,15 @@ static int read_token(const struct http_response *response, const char *host,
     return ret_grant->authorization == NULL ? err_no_memory(err) : 0;
 }
 
-static int ask_once(struct registry_client *client, struct call *call, const char *url,
-                    const struct secret *authorization, struct grant *ret_grant, struct err *err)
+// With the login, or anonymously where it is NULL. One attempt: who wants the token retries.
+static int ask(struct registry_client *client, struct call *call, const char *url,
+               const struct login *login, struct grant *ret_grant, struct err *err)
 {
+    auto_secret struct secret *authorization = NULL;
     auto_http_response struct http_response response = {0};
     struct exchange_end end;
+    if (login != NULL && (authorization = basic_authorization(login)) == NULL)
+        return err_no_memory(err);
     const struct exchange exchange = {
         .method = "GET",
         .url = url,
@@ -201,21 +205,10 @@ static int ask_once(struct registry_client *client, struct call *call, const cha
         status = read_token(&response, end.host, ret_grant, err);
     if (response.body.bytes != NULL)
         secret_wipe(response.body.bytes, response.body.size);
-    return status;
-}
-
-// With the login, or anonymously where it is NULL.
-static int ask(struct registry_client *client, struct call *call, const char *url,
-               const struct login *login, struct grant *ret_grant, struct err *err)
-{
-    auto_secret struct secret *authorization = NULL;
-    if (login != NULL && (authorization = basic_authorization(login)) == NULL)
-        return err_no_memory(err);
-    for (int attempt = 1;; attempt++) {
-        int status = ask_once(client, call, url, authorization, ret_grant, err);
-        if (status == 0 || !call_should_retry(call, attempt, err))
-            return status < 0 ? -err->errnum : 0;
-    }
+    // That the token server itself is not there says nothing of the image.
+    if (status == -ENOENT && strcmp(err->code, "NAME_UNKNOWN") != 0)
+        err->errnum = EPROTO;
+    return status < 0 ? -err->errnum : 0;
 }
 
 // ---- obtaining ---------------------------------------------------------------------------------

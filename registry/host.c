@@ -48,28 +48,32 @@ void registry_hosts_free(struct registry_client *client)
     }
 }
 
-static int host_new(const struct registry_client *client, const char *name, struct host **ret_host,
-                    struct err *err)
+// NULL with *err filled on failure.
+static struct host *host_new(const struct registry_client *client, const char *name,
+                             struct err *err)
 {
     AUTO(host_scope) struct host *host = calloc(1, sizeof(*host));
     auto_free char *origin = NULL;
     struct url url;
     if (host == NULL || asprintf(&origin, "https://%s/", authority_of(name)) < 0) {
         origin = NULL;
-        return err_no_memory(err);
+        err_no_memory(err);
+        return NULL;
     }
-    int status = url_parse(origin, &url, err);
-    if (status < 0)
-        return err_wrap(err, "registry %s", name);
-    host->may_be_plain = registry_client_may_speak_plain(client, url.host, url.port);
+    if (url_parse(origin, &url, err) < 0) {
+        err_wrap(err, "registry %s", name);
+        return NULL;
+    }
+    bool may_be_plain = registry_client_may_speak_plain(client, url.host, url.port);
     url_done(&url);
-    host->learnt.speech = host->may_be_plain ? HOST_PERHAPS_PLAIN : HOST_SPEAKS_TLS;
+    host->learnt.speech = may_be_plain ? HOST_PERHAPS_PLAIN : HOST_SPEAKS_TLS;
     host->name = strdup(name);
     host->authority = strdup(authority_of(name));
-    if (host->name == NULL || host->authority == NULL)
-        return err_no_memory(err);
-    *ret_host = TAKE(host);
-    return 0;
+    if (host->name == NULL || host->authority == NULL) {
+        err_no_memory(err);
+        return NULL;
+    }
+    return TAKE(host);
 }
 
 static struct host *find_locked(const struct registry_client *client, const char *name)
@@ -92,10 +96,9 @@ int registry_host_get(struct registry_client *client, const char *name, struct h
     struct host *host = find_locked(client, name);
     pthread_mutex_unlock(&client->lock);
     if (host == NULL) {
-        AUTO(host_scope) struct host *made = NULL;
-        int status = host_new(client, name, &made, err);
-        if (status < 0)
-            return status;
+        AUTO(host_scope) struct host *made = host_new(client, name, err);
+        if (made == NULL)
+            return -err->errnum;
         pthread_mutex_lock(&client->lock);
         host = find_locked(client, name); // another may have been faster
         if (host == NULL) {

@@ -28,8 +28,7 @@ struct host {
     struct host *next;
     char *name;      // as references have it: "docker.io"; config.json is asked for it
     char *authority; // who is really asked: "registry-1.docker.io"
-    bool may_be_plain;
-    struct { // guarded by the client's lock
+    struct {         // guarded by the client's lock
         enum host_speech speech;
         enum host_asks_for asks_for;
         char *realm; // BEARER: of the last challenge

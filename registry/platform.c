@@ -1,5 +1,7 @@
 #include "platform.h"
 
+#include "base/scope.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,28 +13,33 @@ enum {
     RANK_SAME = 100 * LEVEL_SCALE,
 };
 
+enum { PART_SIZE = sizeof(((struct registry_platform *)NULL)->os) };
+_Static_assert(PART_SIZE == sizeof(((struct registry_platform *)NULL)->architecture) &&
+                   PART_SIZE == sizeof(((struct registry_platform *)NULL)->variant),
+               "all parts of a platform have the same size");
+
 static const struct {
-    const char *alias;
-    const char *architecture;
-    const char *variant; // NULL: what was given
+    char alias[PART_SIZE];
+    char architecture[PART_SIZE];
+    char variant[PART_SIZE]; // "": what was given
 } architectures[] = {
-    {"x86_64", "amd64", NULL}, {"x86-64", "amd64", NULL}, {"aarch64", "arm64", NULL},
-    {"i386", "386", NULL},     {"armhf", "arm", "v7"},    {"armel", "arm", "v6"},
+    {"x86_64", "amd64", ""}, {"x86-64", "amd64", ""}, {"aarch64", "arm64", ""},
+    {"i386", "386", ""},     {"armhf", "arm", "v7"},  {"armel", "arm", "v6"},
 };
 
 static void normalize(const struct registry_platform *platform, struct registry_platform *ret)
 {
+    static const char darwin[PART_SIZE] = "darwin";
     *ret = *platform;
-    for (size_t i = 0; i < sizeof(architectures) / sizeof(architectures[0]); i++) {
-        if (strcmp(ret->architecture, architectures[i].alias) != 0)
+    for (size_t i = 0; i < ARRAY_SIZE(architectures); i++) {
+        if (strcmp(platform->architecture, architectures[i].alias) != 0)
             continue;
-        strcpy(ret->architecture, architectures[i].architecture);
-        if (architectures[i].variant != NULL)
-            strcpy(ret->variant, architectures[i].variant);
-        break;
+        memcpy(ret->architecture, architectures[i].architecture, PART_SIZE);
+        if (architectures[i].variant[0] != '\0')
+            memcpy(ret->variant, architectures[i].variant, PART_SIZE);
     }
     if (strcmp(ret->os, "macos") == 0)
-        strcpy(ret->os, "darwin");
+        memcpy(ret->os, darwin, PART_SIZE);
 }
 
 // "v8" is 800, "v8.2" and "8.2" are 802; "" is the architecture's own default. -1: no level.

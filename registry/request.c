@@ -166,14 +166,16 @@ static int run_round(struct round *round, bool is_last, struct err *err)
 // A storage that refuses its own link lets us ask for a new one; a registry's refusal is final.
 static int explain_refusal(const struct round *round, struct err *err)
 {
-    if (round->end.was_redirected) {
+    bool is_refused = err->errnum == EACCES;
+    if (round->end.was_redirected)
         err_wrap(err, "the storage that %s sends us to", round->host->name);
+    else if (is_refused)
+        registry_grant_refused_err(err, round->host, round->use.whose, round->use.login_is_wrong);
+    if (round->end.was_redirected && is_refused) {
         err->is_retryable = true;
         err->retry_after_ms = -1;
-        return -err->errnum;
     }
-    return registry_grant_refused_err(err, round->host, round->use.whose,
-                                      round->use.login_is_wrong);
+    return -err->errnum;
 }
 
 int registry_request_once(struct registry_client *client, struct call *call,
@@ -192,7 +194,7 @@ int registry_request_once(struct registry_client *client, struct call *call,
             break;
         http_response_done(ret_response);
     }
-    if (status == -EACCES && ret_response->status != 0)
+    if (status < 0 && ret_response->status >= 300)
         status = explain_refusal(&round, err);
     registry_token_use_done(&round.use);
     return status;

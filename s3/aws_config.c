@@ -25,8 +25,7 @@ struct aws_config {
     size_t property_count;
 };
 
-// ---- growing
-// -------------------------------------------------------------------------------------
+// ---- growing ------------------------------------------------------------------------------
 
 // Doubles at powers of two; returns the array with room for one more, or NULL.
 static void *with_room(void *array, size_t count, size_t item_size)
@@ -57,8 +56,7 @@ static int add_property(struct aws_config *config, const struct property *proper
     return 0;
 }
 
-// ---- lines
-// ---------------------------------------------------------------------------------------
+// ---- lines --------------------------------------------------------------------------------
 
 struct reader {
     struct aws_config *config;
@@ -192,8 +190,7 @@ static int read_lines(struct aws_config *config, const char *path, struct err *e
     return 0;
 }
 
-// ---- the file
-// ------------------------------------------------------------------------------------
+// ---- the file -----------------------------------------------------------------------------
 
 int aws_config_parse(const char *bytes, size_t size, const char *path,
                      struct aws_config **ret_config, struct err *err)
@@ -269,8 +266,7 @@ void aws_config_free(struct aws_config *config)
     free(config);
 }
 
-// ---- looking up
-// ----------------------------------------------------------------------------------
+// ---- looking up ---------------------------------------------------------------------------
 
 bool aws_config_has(const struct aws_config *config, const char *section)
 {

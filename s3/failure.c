@@ -137,8 +137,7 @@ static struct meaning meaning_of(const struct http_response *response,
     return meaning;
 }
 
-// ---- the error document
-// --------------------------------------------------------------------------
+// ---- the error document -------------------------------------------------------------------
 
 static void keep(char *field, size_t field_size, const char *text)
 {
@@ -185,8 +184,7 @@ enum s3_remedy s3_answer_remedy(const struct http_response *response,
     return meaning.remedy;
 }
 
-// ---- the sentence
-// --------------------------------------------------------------------------------
+// ---- the sentence -------------------------------------------------------------------------
 
 static bool is_sts(const struct s3_question *question)
 {
@@ -216,13 +214,14 @@ static void append_advice(struct buf *text, const struct s3_question *question,
                           const struct meaning *meaning, const struct s3_answer *answer)
 {
     if (meaning->errnum == EACCES && question->access_key)
-        (void)buf_printf(text, "; signed with the access key ...%s", key_tail(question->access_key));
+        (void)buf_printf(text, "; signed with the access key ...%s",
+                         key_tail(question->access_key));
     if (meaning->remedy != S3_REMEDY_REGION)
         return;
     if (*answer->region && strcmp(answer->region, question->place->region) != 0)
         (void)buf_printf(text, ", %s: set region=%s", answer->region, answer->region);
     else
-        (void)buf_printf(text, " than %s: set region=", question->place->region);
+        (void)buf_printf(text, " than %s: set region= to it", question->place->region);
 }
 
 int s3_failure(const struct s3_question *question, const struct http_response *response,

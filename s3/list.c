@@ -17,10 +17,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NO_TEXT SIZE_MAX // an offset that is none
-#define MASK '\x7F'      // in place of a character that XML cannot hold; one that it can
-#define TOKEN_SERVER 't' // our token: this, and the server's ...
-#define TOKEN_BEHIND 'k' // ... or this, and the name to go on behind
+#define NO_TEXT SIZE_MAX                  // an offset that is none
+#define TOKEN_SERVER 't'                  // our token: this, and the server's ...
+#define TOKEN_BEHIND 'k'                  // ... or this, and the name to go on behind
 #define LAST_CHARACTER "\xF4\x8F\xBF\xBF" // U+10FFFF: behind all keys below a prefix
 
 enum { TEXTS_LIMIT = XML_SIZE_MAX }; // bytes of all strings of a page
@@ -132,11 +131,15 @@ static int on_element(void *context, const char *path, const char *text, struct 
     return 0;
 }
 
-// ---- the page
-// ------------------------------------------------------------------------------------
+// ---- the page -----------------------------------------------------------------------------
 
-// '+' is a space; %XX a byte. In place, since decoded text is never longer. False where the text
-// holds a NUL, or a broken escape: such a key cannot be named.
+static bool is_hexadecimal(char c)
+{
+    return c && strchr("0123456789abcdefABCDEF", c);
+}
+
+// %XX is a byte, '+' a space. In place, since decoded text is never longer. False where the text
+// holds a NUL, or a broken escape: that name cannot be named.
 static bool decode(char *text)
 {
     char *out = text;
@@ -146,9 +149,8 @@ static bool decode(char *text)
             continue;
         }
         unsigned byte;
-        if (!strchr("0123456789abcdefABCDEF", in[1]) || !in[1] ||
-            !strchr("0123456789abcdefABCDEF", in[2]) || !in[2] ||
-            sscanf(in + 1, "%2x", &byte) != 1 || byte == 0)
+        if (!is_hexadecimal(in[1]) || !is_hexadecimal(in[2]) || sscanf(in + 1, "%2x", &byte) != 1 ||
+            byte == 0)
             return false;
         *out++ = (char)byte;
         in += 2;
@@ -165,7 +167,7 @@ static char *text_at(const struct listing *listing, size_t offset, char *otherwi
 // In place. False for a name that cannot be named: one with a NUL, one that is not as it was.
 static bool make_name(const struct listing *listing, char *text)
 {
-    return listing->is_encoded ? decode(text) : !listing->is_masked || !strchr(text, MASK);
+    return listing->is_encoded ? decode(text) : !listing->is_masked || !strchr(text, XML_MASK);
 }
 
 static void fill_page(struct listing *listing, struct s3_page *page)
@@ -275,34 +277,6 @@ static int read_page(const struct buf *body, bool is_masked, struct s3_page *ret
     return r;
 }
 
-// ---- characters that XML cannot hold
-// ---------------------------------------------------------------
-
-static bool is_xml_character(unsigned long character)
-{
-    return character == '\t' || character == '\n' || character == '\r' ||
-           (character >= 0x20 && character < 0xD800) ||
-           (character >= 0xE000 && character < 0xFFFE) ||
-           (character >= 0x10000 && character <= 0x10FFFF);
-}
-
-// Covers raw control characters, and references to them ("&#x1;"), in place.
-static void mask(struct buf *body)
-{
-    for (size_t i = 0; i < body->size; i++) {
-        char *at = body->bytes + i;
-        if (!is_xml_character((unsigned char)*at))
-            *at = MASK;
-        if (at[0] != '&' || at[1] != '#')
-            continue;
-        bool is_hexadecimal = at[2] == 'x';
-        char *end;
-        unsigned long character = strtoul(at + 2 + is_hexadecimal, &end, is_hexadecimal ? 16 : 10);
-        if (*end == ';' && !is_xml_character(character))
-            memset(at, MASK, (size_t)(end - at) + 1);
-    }
-}
-
 int s3_list_page(struct s3_client *client, struct call *call, const char *prefix,
                  const char *delimiter, const char *start_after, const char *token, int max_keys,
                  struct s3_page *ret_page, struct err *err)
@@ -321,10 +295,10 @@ int s3_list_page(struct s3_client *client, struct call *call, const char *prefix
     if (delimiter)
         request.query[request.query_count++] = (struct sigv4_pair){"delimiter", delimiter};
     if (token && *token == TOKEN_BEHIND)
-        start_after = token + 1;
+        request.query[request.query_count++] = (struct sigv4_pair){"start-after", token + 1};
     else if (token)
         request.query[request.query_count++] = (struct sigv4_pair){"continuation-token", token + 1};
-    if (start_after)
+    else if (start_after)
         request.query[request.query_count++] = (struct sigv4_pair){"start-after", start_after};
 
     auto_reply struct s3_reply reply;
@@ -333,7 +307,7 @@ int s3_list_page(struct s3_client *client, struct call *call, const char *prefix
         return r;
     r = read_page(&reply.http.body, false, ret_page, err);
     if (r == -EBADMSG) {
-        mask(&reply.http.body);
+        xml_mask(reply.http.body.bytes, reply.http.body.size);
         r = read_page(&reply.http.body, true, ret_page, err);
     }
     if (r == -ENOMEM || r == 0)

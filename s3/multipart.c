@@ -14,7 +14,6 @@
 
 #include "base/url.h"
 #include "object.h"
-#include "xml.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -34,8 +33,7 @@ static int upload_failed(const struct s3_client *client, const char *key, struct
     return err_wrap(err, "upload of %s/%s", client->service.bucket, key);
 }
 
-// ---- create
-// --------------------------------------------------------------------------------------
+// ---- create -------------------------------------------------------------------------------
 
 static int on_created(void *context, const char *path, const char *text, struct err *err)
 {
@@ -77,7 +75,7 @@ int s3_multipart_create(struct s3_client *client, struct call *call, const struc
     if (!upload)
         return err_no_memory(err);
     memcpy(upload->key, put->key, strlen(put->key) + 1);
-    r = xml_read(reply.http.body.bytes, reply.http.body.size, on_created, upload, err);
+    r = s3_reply_read(&reply, on_created, upload, err);
     if (r == 0 && !*upload->id)
         r = err_set(err, EPROTO, "the store gives no upload id");
     if (r < 0)
@@ -86,8 +84,7 @@ int s3_multipart_create(struct s3_client *client, struct call *call, const struc
     return 0;
 }
 
-// ---- parts
-// ---------------------------------------------------------------------------------------
+// ---- parts --------------------------------------------------------------------------------
 
 static int check_part_number(int part_number, struct err *err)
 {
@@ -182,7 +179,7 @@ int s3_multipart_copy_part(struct s3_client *client, struct call *call,
     if (r < 0)
         return r;
     struct s3_part part = {.number = part_number};
-    r = xml_read(reply.http.body.bytes, reply.http.body.size, on_copied, &part, err);
+    r = s3_reply_read(&reply, on_copied, &part, err);
     if (r == 0 && !*part.etag)
         r = err_set(err, EPROTO, "the store answers without an ETag");
     if (r < 0)

@@ -2,7 +2,6 @@
 // in s3.h. See multipart.c for what is done about lost replies.
 
 #include "object.h"
-#include "xml.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,8 +16,7 @@ enum {
     COMPLETE_TIMEOUT_MS = 10 * 60 * 1000,
 };
 
-// ---- complete
-// ------------------------------------------------------------------------------------
+// ---- complete -----------------------------------------------------------------------------
 
 static void append_escaped(struct buf *xml, const char *text)
 {
@@ -127,8 +125,7 @@ static int complete(struct completion *completion, const struct buf *xml,
     int r = s3_request_send(&client->service, completion->call, &request, reply, err);
     if (r < 0 || reply->is_settled)
         return r;
-    r = xml_read(reply->http.body.bytes, reply->http.body.size, on_completed, completion->etag,
-                 err);
+    r = s3_reply_read(reply, on_completed, completion->etag, err);
     if (r == 0 && !*completion->etag)
         r = err_set(err, EPROTO, "the store answers without an ETag");
     if (r < 0)
@@ -164,8 +161,7 @@ int s3_multipart_complete(struct s3_client *client, struct call *call,
     return r;
 }
 
-// ---- abort
-// ---------------------------------------------------------------------------------------
+// ---- abort --------------------------------------------------------------------------------
 
 int s3_multipart_abort(struct s3_client *client, struct call *call, const struct s3_upload *upload,
                        struct err *err)

@@ -11,8 +11,7 @@
 
 enum { NAMES_LIMIT = 16 * 1024 }; // S3 takes 2 KiB of metadata
 
-// ---- headers
-// -------------------------------------------------------------------------------------
+// ---- headers ------------------------------------------------------------------------------
 
 static bool is_metadata_name(const char *name)
 {
@@ -61,8 +60,7 @@ int s3_etag_read(const struct http_response *response, char ret_etag[S3_ETAG_SIZ
     return 0;
 }
 
-// ---- head
-// ----------------------------------------------------------------------------------------
+// ---- head ---------------------------------------------------------------------------------
 
 static const char *metadata_name(const char *header)
 {
@@ -149,8 +147,7 @@ void s3_head_done(struct s3_head *head)
     *head = (struct s3_head){0};
 }
 
-// ---- get
-// -----------------------------------------------------------------------------------------
+// ---- get ----------------------------------------------------------------------------------
 
 int s3_object_get(struct s3_client *client, struct call *call, const char *key, size_t limit_bytes,
                   struct buf *ret_bytes, char ret_etag[S3_ETAG_SIZE], struct err *err)
@@ -181,8 +178,7 @@ int s3_object_get(struct s3_client *client, struct call *call, const char *key, 
     return 0;
 }
 
-// ---- put
-// -----------------------------------------------------------------------------------------
+// ---- put ----------------------------------------------------------------------------------
 
 static uint64_t body_size(const struct s3_put *put)
 {
@@ -257,8 +253,7 @@ int s3_object_put(struct s3_client *client, struct call *call, const struct s3_p
     return s3_etag_read(&reply.http, ret_etag, err);
 }
 
-// ---- delete
-// --------------------------------------------------------------------------------------
+// ---- delete -------------------------------------------------------------------------------
 
 int s3_object_delete(struct s3_client *client, struct call *call, const char *key, struct err *err)
 {

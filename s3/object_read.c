@@ -48,8 +48,7 @@ static bool reading_has_progressed(void *context)
     return has_progressed;
 }
 
-// ---- the answer's head
-// -----------------------------------------------------------------------------
+// ---- the answer's head --------------------------------------------------------------------
 
 static int check_etag(struct reading *reading, const struct http_response *response)
 {
@@ -112,8 +111,7 @@ static bool reading_wants_bytes(void *context, const struct http_response *respo
     return true; // of a wrong answer too: its first byte then ends the exchange
 }
 
-// ---- its bytes
-// -------------------------------------------------------------------------------------
+// ---- its bytes ----------------------------------------------------------------------------
 
 static int reading_on_bytes(void *context, const void *bytes, size_t size)
 {

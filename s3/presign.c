@@ -46,8 +46,7 @@ struct s3_presigner {
     int granted_s;
 };
 
-// ---- sessions
-// ------------------------------------------------------------------------------------
+// ---- sessions -----------------------------------------------------------------------------
 
 static struct s3_session *session_new(struct s3_presigner *presigner,
                                       struct s3_credentials *credentials)
@@ -76,8 +75,7 @@ void s3_session_unref(struct s3_session *session)
     free(session);
 }
 
-// ---- assuming the role
-// -----------------------------------------------------------------------------
+// ---- assuming the role --------------------------------------------------------------------
 
 // Asks for the duration that was granted last; where STS refuses that, for shorter ones: a role
 // has a maximum of its own, and one that another role assumes gets an hour at most. Some stores
@@ -144,8 +142,7 @@ static int make_session(struct s3_presigner *presigner, struct call *call, int *
     return 0;
 }
 
-// ---- the session to sign with
-// ----------------------------------------------------------------------
+// ---- the session to sign with -------------------------------------------------------------
 
 static bool is_fresh_locked(const struct s3_presigner *presigner)
 {
@@ -171,45 +168,49 @@ static bool wait_locked(struct s3_presigner *presigner, struct call *call, uint6
     return true;
 }
 
-static void assume_locked(struct s3_presigner *presigner, struct call *call)
+static int assume_locked(struct s3_presigner *presigner, struct call *call, struct err *err)
 {
     presigner->is_assuming = true;
     int duration_s = presigner->granted_s;
     pthread_mutex_unlock(&presigner->lock);
 
     struct s3_session *session = NULL;
-    struct err err = {0};
-    int r = make_session(presigner, call, &duration_s, &session, &err);
+    int r = make_session(presigner, call, &duration_s, &session, err);
 
     pthread_mutex_lock(&presigner->lock);
     presigner->is_assuming = false;
     presigner->round++;
-    presigner->round_err = r < 0 ? err : (struct err){0};
+    presigner->round_err = r < 0 ? *err : (struct err){0};
     if (r == 0) {
         s3_session_unref(presigner->session);
         presigner->session = session;
         presigner->granted_s = duration_s;
     }
     pthread_cond_broadcast(&presigner->changed);
+    return r;
+}
+
+// Waits for what another thread asks, and shares its outcome. That its call was cancelled is no
+// outcome: then it is this thread's turn.
+static int join_locked(struct s3_presigner *presigner, struct call *call, struct err *err)
+{
+    if (!wait_locked(presigner, call, presigner->round))
+        return err_set(err, EINTR, "cancelled");
+    if (presigner->round_err.errnum == 0 || presigner->round_err.errnum == EINTR)
+        return 0;
+    *err = presigner->round_err;
+    return -err->errnum;
 }
 
 int s3_presigner_session(struct s3_presigner *presigner, struct call *call,
                          struct s3_session **ret_session, struct err *err)
 {
     int r = 0;
+    bool has_asked = false; // a session that STS gave just now is taken as it is
     pthread_mutex_lock(&presigner->lock);
-    while (r == 0 && !is_fresh_locked(presigner)) {
-        bool is_mine = !presigner->is_assuming;
-        if (is_mine)
-            assume_locked(presigner, call);
-        else if (!wait_locked(presigner, call, presigner->round))
-            r = err_set(err, EINTR, "cancelled");
-        // Who waited shares the outcome; only a cancellation was that one thread's own matter.
-        bool is_shared = is_mine || presigner->round_err.errnum != EINTR;
-        if (r == 0 && is_shared && presigner->round_err.errnum != 0) {
-            *err = presigner->round_err;
-            r = -err->errnum;
-        }
+    while (r == 0 && !has_asked && !is_fresh_locked(presigner)) {
+        has_asked = !presigner->is_assuming;
+        r = has_asked ? assume_locked(presigner, call, err) : join_locked(presigner, call, err);
     }
     if (r == 0)
         *ret_session = session_ref(presigner->session);
@@ -217,8 +218,7 @@ int s3_presigner_session(struct s3_presigner *presigner, struct call *call,
     return r;
 }
 
-// ---- the presigner
-// -------------------------------------------------------------------------------
+// ---- the presigner ------------------------------------------------------------------------
 
 static int write_policy(struct s3_presigner *presigner, const struct s3_presigner_options *options,
                         struct err *err)
@@ -311,8 +311,7 @@ int s3_presigner_session_s(const struct s3_presigner *presigner)
     return granted_s;
 }
 
-// ---- links
-// ---------------------------------------------------------------------------------------
+// ---- links --------------------------------------------------------------------------------
 
 static bool is_download_name(const char *name)
 {

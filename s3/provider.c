@@ -49,8 +49,7 @@ static struct s3_chain chain_of(const struct s3_provider *provider, struct call 
     };
 }
 
-// ---- finding
-// -------------------------------------------------------------------------------------
+// ---- finding ------------------------------------------------------------------------------
 
 static int provider_find(struct s3_provider *provider, struct err *err)
 {
@@ -106,8 +105,7 @@ void s3_provider_free(struct s3_provider *provider)
     free(provider);
 }
 
-// ---- renewing
-// ------------------------------------------------------------------------------------
+// ---- renewing -----------------------------------------------------------------------------
 
 // Asks the source, without the lock; is_renewing keeps everybody else from doing the same.
 static int renew_unlocked(struct s3_provider *provider, struct call *call,

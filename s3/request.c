@@ -38,8 +38,7 @@ struct attempt {
     int sink_result; // what the caller's on_bytes answered, when that was an error
 };
 
-// ---- building
-// ------------------------------------------------------------------------------------
+// ---- building -----------------------------------------------------------------------------
 
 static int hash_payload(struct sending *sending, struct err *err)
 {
@@ -104,8 +103,7 @@ static size_t build_headers(const struct attempt *attempt, const char *date,
     return count;
 }
 
-// ---- one attempt
-// -----------------------------------------------------------------------------------
+// ---- one attempt --------------------------------------------------------------------------
 
 static bool is_success(int status)
 {
@@ -199,8 +197,7 @@ static int perform(struct attempt *attempt, struct http_response *ret_response, 
     return http_perform(sending->service->http, sending->call, &http, ret_response, err);
 }
 
-// ---- what came back
-// --------------------------------------------------------------------------------
+// ---- what came back -----------------------------------------------------------------------
 
 static int not_the_service(const struct sending *sending, const struct s3_place *place,
                            const struct http_response *response, struct err *err)
@@ -295,8 +292,7 @@ static bool learn_clock(const struct attempt *attempt, const struct http_respons
                            is_fresh ? http_response_header(response, "date") : NULL);
 }
 
-// ---- the loop
-// --------------------------------------------------------------------------------------
+// ---- the loop -----------------------------------------------------------------------------
 
 enum outcome { OUTCOME_DONE, OUTCOME_AGAIN_NOW, OUTCOME_FAILED };
 
@@ -378,6 +374,20 @@ int s3_request_send(struct s3_service *service, struct call *call, const struct 
         r = send_until_settled(&sending, ret_reply, err);
     free(sending.content_md5);
     return r;
+}
+
+int s3_reply_read(struct s3_reply *reply, xml_on_element *on_element, void *context,
+                  struct err *err)
+{
+    struct buf *body = &reply->http.body;
+    int r = xml_read(body->bytes, body->size, on_element, context, err);
+    if (r == -EBADMSG && body->size > 0) {
+        xml_mask(body->bytes, body->size);
+        r = xml_read(body->bytes, body->size, on_element, context, err);
+    }
+    if (r == -EBADMSG) // no XML at all: then it is no S3
+        err->errnum = EPROTO;
+    return r < 0 ? -err->errnum : 0;
 }
 
 void s3_reply_done(struct s3_reply *reply)

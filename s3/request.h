@@ -18,6 +18,7 @@
 
 #include "service.h"
 #include "sigv4.h"
+#include "xml.h"
 
 enum {
     S3_REQUEST_QUERY_MAX = 8,
@@ -78,6 +79,11 @@ static inline void s3_reply_scope(struct s3_reply *reply)
     s3_reply_done(reply);
 }
 #define auto_reply AUTO(s3_reply_scope)
+
+// Reads the answer's XML (see xml.h). An answer that repeats a key which XML cannot hold is masked
+// and read a second time: on_element then sees all of it again. EPROTO where it is no XML.
+int s3_reply_read(struct s3_reply *reply, xml_on_element *on_element, void *context,
+                  struct err *err);
 
 // "bucket/key", for sentences: written into buffer, cut where it does not fit.
 const char *s3_request_subject(const struct s3_service *service, const struct s3_request *request,

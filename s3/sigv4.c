@@ -25,7 +25,7 @@ static int too_large(struct err *err)
     return err_set(err, E2BIG, "a request is too large to be signed");
 }
 
-// ---- the query ---------------------------------------------------------------------------------
+// ---- the query ----------------------------------------------------------------------------
 
 struct encoded_pair {
     char *name;
@@ -80,7 +80,7 @@ int sigv4_query_text(const struct sigv4_pair *pairs, size_t count, struct buf *t
     return text->is_full ? too_large(err) : 0;
 }
 
-// ---- the headers -------------------------------------------------------------------------------
+// ---- the headers --------------------------------------------------------------------------
 
 static int compare_names(const struct http_header *a, const struct http_header *b)
 {
@@ -147,8 +147,7 @@ static void append_names(struct buf *text, const struct http_header **headers, s
     }
 }
 
-// ---- the canonical request
-// -----------------------------------------------------------------------
+// ---- the canonical request ----------------------------------------------------------------
 
 static int sorted_headers(const struct sigv4_request *request,
                           const struct http_header *ret_sorted[SIGV4_PAIRS_MAX], struct err *err)
@@ -186,7 +185,7 @@ int sigv4_canonical_request(const struct sigv4_key *key, const struct sigv4_requ
     return text->is_full ? too_large(err) : 0;
 }
 
-// ---- the signature -----------------------------------------------------------------------------
+// ---- the signature ------------------------------------------------------------------------
 
 // The seed stays on the stack: a `struct secret`, with pages of its own, would cost each of ten
 // thousand links more than its signature does.

@@ -2,7 +2,6 @@
 
 #include "base/url.h"
 #include "request.h"
-#include "xml.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,8 +29,7 @@ static int build_form(const struct sts_assume *assume, struct buf *form, struct 
     return form->is_full ? err_set(err, EINVAL, "the role's ARN or policy is too long") : 0;
 }
 
-// ---- the answer
-// ----------------------------------------------------------------------------------
+// ---- the answer ---------------------------------------------------------------------------
 
 struct assumed {
     char access_key[256];
@@ -62,11 +60,11 @@ static int on_element(void *context, const char *path, const char *text, struct 
     return 0;
 }
 
-static int read_answer(const struct s3_reply *reply, struct s3_credentials **ret_credentials,
+static int read_answer(struct s3_reply *reply, struct s3_credentials **ret_credentials,
                        struct err *err)
 {
     struct assumed assumed = {0};
-    int r = xml_read(reply->http.body.bytes, reply->http.body.size, on_element, &assumed, err);
+    int r = s3_reply_read(reply, on_element, &assumed, err);
     if (r == 0 && (!*assumed.access_key || !assumed.secret_key || !assumed.session_token ||
                    assumed.expires_ms == 0))
         r = err_set(err, EPROTO, "STS answers without a whole set of credentials");
@@ -115,8 +113,7 @@ int sts_assume_role(struct s3_service *sts, struct call *call, const struct sts_
     return r < 0 ? err_wrap(err, "assuming %s", assume->role_arn) : 0;
 }
 
-// ---- names
-// ---------------------------------------------------------------------------------------
+// ---- names --------------------------------------------------------------------------------
 
 void sts_session_name(const char *host, char ret_name[STS_SESSION_NAME_SIZE])
 {

@@ -4,9 +4,11 @@
 #include "base/scope.h"
 #include "base/secret.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <expat.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define NAMESPACE_SEPARATOR '\n' // stands in no name and in no namespace
@@ -24,8 +26,7 @@ struct xml_reader {
     struct buf texts[XML_DEPTH_MAX];
 };
 
-// ---- memory that is wiped
-// ------------------------------------------------------------------------
+// ---- memory that is wiped -----------------------------------------------------------------
 
 static void free_wiped(void *p)
 {
@@ -46,8 +47,7 @@ static void *realloc_wiped(void *p, size_t size)
 
 static const XML_Memory_Handling_Suite wiped_memory = {malloc, realloc_wiped, free_wiped};
 
-// ---- expat's callbacks
-// ---------------------------------------------------------------------------
+// ---- expat's callbacks --------------------------------------------------------------------
 
 static void stop(struct xml_reader *reader, int result)
 {
@@ -126,8 +126,47 @@ static void on_doctype(void *user, const XML_Char *name, const XML_Char *system_
     refuse(user, "a document type declaration is not accepted");
 }
 
-// ---- reading
-// -------------------------------------------------------------------------------------
+// ---- masking ------------------------------------------------------------------------------
+
+static bool is_character(unsigned long c)
+{
+    return c == '\t' || c == '\n' || c == '\r' || (c >= 0x20 && c < 0xD800) ||
+           (c >= 0xE000 && c < 0xFFFE) || (c >= 0x10000 && c <= 0x10FFFF);
+}
+
+// The size of a reference to a character that XML does not have; 0 where none begins.
+static size_t bad_reference(const char *at, const char *end)
+{
+    size_t size = (size_t)(end - at);
+    if (size < 4 || at[0] != '&' || at[1] != '#')
+        return 0;
+    int base = at[2] == 'x' ? 16 : 10;
+    const char *digit = at + (base == 16 ? 3 : 2);
+    unsigned long c = 0;
+    for (; digit < end && isxdigit((unsigned char)*digit) && c <= 0x10FFFF; digit++)
+        c = c * (unsigned)base +
+            (unsigned)(isdigit((unsigned char)*digit) ? *digit - '0' : (*digit | 0x20) - 'a' + 10);
+    return digit < end && *digit == ';' && !is_character(c) ? (size_t)(digit - at) + 1 : 0;
+}
+
+// The size of a raw character that XML does not have: a control character, U+FFFE or U+FFFF.
+static size_t bad_character(const char *at, const char *end)
+{
+    if (!is_character((unsigned char)*at))
+        return 1;
+    return end - at >= 3 && memcmp(at, "\xEF\xBF", 2) == 0 && (at[2] & 0x3F) >= 0x3E ? 3 : 0;
+}
+
+void xml_mask(char *bytes, size_t size)
+{
+    const char *end = bytes + size;
+    for (char *at = bytes; at < end; at++) {
+        memset(at, XML_MASK, bad_character(at, end));
+        memset(at, XML_MASK, bad_reference(at, end));
+    }
+}
+
+// ---- reading ------------------------------------------------------------------------------
 
 static void run(struct xml_reader *reader, const char *bytes, size_t size)
 {

@@ -28,6 +28,11 @@ enum {
 // on; a negative errno, with *err filled, ends the reading with that error.
 typedef int xml_on_element(void *context, const char *path, const char *text, struct err *err);
 
+// Some stores write characters that XML 1.0 cannot hold, raw or as references ("&#x1;"), where
+// keys have them. xml_mask covers such with XML_MASK, in place, so that the rest can be read.
+#define XML_MASK '\x7F'
+void xml_mask(char *bytes, size_t size);
+
 // 0, EBADMSG (refused, the sentence says why and in which line), ENOMEM, or what on_element
 // answered.
 int xml_read(const void *bytes, size_t size, xml_on_element *on_element, void *context,

@@ -273,7 +273,7 @@ static int make_record(const struct image *image, const char *etag, struct recor
 static int store_record(const struct image *image, struct call *call, const char *etag,
                         struct record **ret_record, struct err *err)
 {
-    struct record *record;
+    struct record *record = NULL;
     if (make_record(image, etag, &record, err) < 0)
         return -err->errnum;
     if (record_store(image->place->client, call, image->place->prefix, record, err) < 0) {

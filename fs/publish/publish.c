@@ -408,16 +408,15 @@ static void report(struct publish *publish)
     pthread_mutex_unlock(&publish->lock);
     if (!is_last)
         return;
-    if (phase == PUBLISH_MOVING && may_complete(publish))
-        start_phase(publish, PUBLISH_COMPLETING);
-    else if (phase == PUBLISH_COMPLETING && !has_failed(publish) && !has_uploads(publish))
-        start_phase(publish, PUBLISH_STORING);
-    else if (phase != PUBLISH_UNDOING)
+    // What is left to undo where nothing failed had become needless: another host was faster with
+    // the same image.
+    bool must_undo = phase == PUBLISH_MOVING ? !may_complete(publish) : has_uploads(publish);
+    if (phase != PUBLISH_UNDOING && (must_undo || has_failed(publish)))
         start_phase(publish, PUBLISH_UNDOING);
     else if (has_failed(publish))
         end(publish);
-    else // what was undone had become needless: another host published the same image
-        start_phase(publish, PUBLISH_STORING);
+    else
+        start_phase(publish, phase == PUBLISH_MOVING ? PUBLISH_COMPLETING : PUBLISH_STORING);
 }
 
 // ---- the end

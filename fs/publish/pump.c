@@ -261,8 +261,8 @@ static int lay_out(struct pump *pump, struct err *err)
     for (size_t i = 0; i < plan->part_count; i++)
         part_count += count_pieces(pump, &plan->parts[i]);
     pump->parts = calloc(part_count + 1, sizeof(*pump->parts));
-    pump->copies = calloc(plan->part_count + blob_count, sizeof(*pump->copies));
-    pump->finished = calloc(plan->part_count, sizeof(*pump->finished));
+    pump->copies = calloc(plan->part_count + blob_count + 1, sizeof(*pump->copies));
+    pump->finished = calloc(plan->part_count + 1, sizeof(*pump->finished));
     pump->midstates = calloc(blob_count + 1, sizeof(*pump->midstates));
     if (!pump->parts || !pump->copies || !pump->finished || !pump->midstates)
         return err_no_memory(err);

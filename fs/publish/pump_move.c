@@ -94,7 +94,7 @@ static int memory_sink(void *context, const void *bytes, size_t size)
 }
 
 static int read_source(const struct pump *pump, const struct plan_part *plan, uint64_t offset,
-                       uint64_t size, uint8_t *bytes, struct err *err)
+                       uint64_t size, void *bytes, struct err *err)
 {
     struct memory_sink sink = {bytes, size};
     return s3_object_read(pump->options.client, pump->options.call, plan->run->source_key,

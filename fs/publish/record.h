@@ -53,7 +53,13 @@ struct record {
     char *version; // of this program
 };
 
+// Whether it is one that record_parse would take: EBADMSG with the member that is not right.
+// Strings are fit to be shown on pages, offsets lie within the object, the tag is safe in a
+// command.
+int record_check(const struct record *record, struct err *err);
+// EBADMSG for what record_check refuses: nothing is written that nobody could read.
 int record_format(const struct record *record, struct buf *ret_json, struct err *err);
+// EBADMSG for anything that is no record; unknown members are passed over.
 int record_parse(const char *json, size_t size, struct record **ret_record, struct err *err);
 void record_free(struct record *record); // accepts NULL
 // Whether both name one version. Stores differ in where they put an ETag's quotes (a listing has

@@ -264,7 +264,7 @@ static int read_side_by_side(struct reading *reading)
 
 // Holds an entry for each wanted one that has none; those that nobody knows or reads are claimed.
 static int hold_and_claim(struct record_cache *cache, struct record_wanted *wanted, size_t count,
-                          struct record_entry **claimed, size_t *ret_claimed_count)
+                          struct record_entry **claimed, size_t *ret_claimed_count, struct err *err)
 {
     int64_t now_ms = clock_monotonic_ms(cache->clock);
     size_t claimed_count = 0;
@@ -282,6 +282,7 @@ static int hold_and_claim(struct record_cache *cache, struct record_wanted *want
         else
             entry = insert_locked(cache, wanted[i].key, wanted[i].etag);
         if (!entry) {
+            err_no_memory(err);
             error = -ENOMEM;
             break;
         }
@@ -322,21 +323,23 @@ static bool wait_for_others(struct record_cache *cache, struct call *call,
 int record_cache_get(struct record_cache *cache, struct call *call, struct record_wanted *wanted,
                      size_t count, struct err *err)
 {
-    auto_free struct record_entry **claimed = calloc(count ? count : 1, sizeof(*claimed));
-    int error = claimed ? 0 : err_no_memory(err);
+    auto_free struct record_entry **claimed = calloc(count ? count : 1, sizeof(void *));
+    int error = 0;
 
     for (size_t i = 0; i < count; i++) {
         wanted[i].record = NULL;
         wanted[i].entry = NULL;
     }
+    if (!claimed)
+        return err_no_memory(err);
     for (bool is_complete = false; error == 0 && !is_complete;) {
-        // What was claimed is read before anything is waited for: two calls that want each
-        // other's cannot block each other.
         struct reading reading = {.cache = cache, .call = call, .claimed = claimed, .err = err};
-        int no_memory = hold_and_claim(cache, wanted, count, claimed, &reading.count);
-        error = reading.count > 0 ? read_side_by_side(&reading) : 0;
-        if (error == 0 && no_memory < 0)
-            error = err_no_memory(err);
+        error = hold_and_claim(cache, wanted, count, claimed, &reading.count, err);
+        // What was claimed is read before anything is waited for, so that two calls that want
+        // each other's cannot block each other; also when there was no memory for the rest.
+        int reading_error = reading.count > 0 ? read_side_by_side(&reading) : 0;
+        if (error == 0)
+            error = reading_error;
         if (error == 0)
             is_complete = wait_for_others(cache, call, wanted, count);
         if (error == 0 && atomic_load(&call->is_cancelled))

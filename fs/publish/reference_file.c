@@ -54,7 +54,17 @@ static bool ends_in(const char *name, const char *extension)
     size_t name_size = strlen(name);
     size_t extension_size = strlen(extension);
 
-    return name_size >= extension_size && strcmp(name + name_size - extension_size, extension) == 0;
+    return name_size > extension_size && strcmp(name + name_size - extension_size, extension) == 0;
+}
+
+bool reference_name_format(const char *name, enum archive_format *ret_format)
+{
+    bool is_gzip = ends_in(name, EXTENSION_TAR_GZ);
+
+    if (!is_gzip && !ends_in(name, EXTENSION_TAR))
+        return false;
+    *ret_format = is_gzip ? ARCHIVE_FORMAT_TAR_GZ : ARCHIVE_FORMAT_TAR;
+    return true;
 }
 
 // ---- one line into fields ----------------------------------------------------------------------
@@ -142,7 +152,7 @@ static int split_line(char *line, struct fields *ret_fields, struct err *err)
 
 // ---- fields into a line ------------------------------------------------------------------------
 
-static int check_name(const char *name, struct err *err)
+static int check_name(const char *name, enum archive_format *ret_format, struct err *err)
 {
     size_t size = strlen(name);
 
@@ -150,17 +160,17 @@ static int check_name(const char *name, struct err *err)
         return err_set(
             err, EINVAL,
             "NAME \"%s\" holds a '/': it is a file of this directory, as in " NAME_EXAMPLE
-            " (a '.ref' file in another directory publishes there)",
+            " (a .ref file in another directory publishes there)",
             shown(name).text);
-    if (!ends_in(name, EXTENSION_TAR) && !ends_in(name, EXTENSION_TAR_GZ))
+    if (strcmp(name, EXTENSION_TAR) == 0 || strcmp(name, EXTENSION_TAR_GZ) == 0)
+        return err_set(err, EINVAL,
+                       "NAME \"%s\" has nothing before its extension: a right one is " NAME_EXAMPLE,
+                       name);
+    if (!reference_name_format(name, ret_format))
         return err_set(
             err, EINVAL,
             "NAME \"%s\" ends neither in .tar nor in .tar.gz: a right one is " NAME_EXAMPLE,
             shown(name).text);
-    if (strcmp(name, EXTENSION_TAR) == 0 || strcmp(name, EXTENSION_TAR_GZ) == 0)
-        return err_set(err, EINVAL,
-                       "NAME \"%s\" has nothing before its extension: a right one is %s", name,
-                       NAME_EXAMPLE);
     if (size > PATH_NAME_MAX)
         return err_set(err, EINVAL,
                        "NAME \"%s\" has %zu bytes, and a file name has at most %d: give the line a "
@@ -222,12 +232,7 @@ static int fill_line(const struct fields *fields, const struct reference_default
         fields->tag ? strdup(fields->tag) : registry_reference_default_tag(&line->reference);
     if (!line->name || !line->tag)
         return err_no_memory(err);
-    error = check_name(line->name, err);
-    if (error < 0)
-        return error;
-    line->format =
-        ends_in(line->name, EXTENSION_TAR_GZ) ? ARCHIVE_FORMAT_TAR_GZ : ARCHIVE_FORMAT_TAR;
-    return 0;
+    return check_name(line->name, &line->format, err);
 }
 
 // ---- the file ----------------------------------------------------------------------------------
@@ -259,27 +264,27 @@ struct lines {
     size_t capacity;
 };
 
-static int add_line(struct lines *lines, struct reference_line **ret_line, struct err *err)
+// An empty line at the end; NULL on no memory.
+static struct reference_line *add_line(struct lines *lines)
 {
     if (lines->count == lines->capacity) {
         size_t capacity = lines->capacity ? 2 * lines->capacity : 4;
         struct reference_line *items =
             realloc(lines->items, capacity * sizeof(struct reference_line));
         if (!items)
-            return err_no_memory(err);
+            return NULL;
         lines->items = items;
         lines->capacity = capacity;
     }
-    *ret_line = &lines->items[lines->count++];
-    **ret_line = (struct reference_line){0};
-    return 0;
+    struct reference_line *line = &lines->items[lines->count++];
+    *line = (struct reference_line){0};
+    return line;
 }
 
 static int parse_line(struct lines *lines, const char *bytes, size_t size, unsigned line_number,
                       const struct reference_defaults *defaults, struct err *err)
 {
     struct fields fields = {0};
-    struct reference_line *line;
 
     if (size > 0 && bytes[size - 1] == '\r')
         size--;
@@ -295,9 +300,9 @@ static int parse_line(struct lines *lines, const char *bytes, size_t size, unsig
         return err_wrap(err, "line %u", line_number);
     if (!fields.reference)
         return 0;
-    error = add_line(lines, &line, err);
-    if (error < 0)
-        return error;
+    struct reference_line *line = add_line(lines);
+    if (!line)
+        return err_no_memory(err);
     line->line_number = line_number;
     error = fill_line(&fields, defaults, line, err);
     return error < 0 ? err_wrap(err, "line %u", line_number) : 0;

@@ -1,11 +1,15 @@
 // reference_file.h - the lines of an image reference file; a total, pure parser.
 //
 //   REFERENCE [NAME] [KEY=VALUE]...     (blank lines and #-comments allowed; at most 64 KiB)
+//
+// UTF-8, fields separated by blanks and tabs; a '#' at a field's beginning opens a comment, which
+// goes to the line's end. NAME is the second field, if it holds no '='. Keys: platform=, tag=.
 #pragma once
 
 #include "base/err.h"
 #include "registry.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { REFERENCE_FILE_LIMIT = 64 * 1024 };
@@ -24,9 +28,14 @@ struct reference_line {
     enum archive_format format; // from the name's extension
 };
 
+// Whether a file of that name may be a published tarball: it ends in .tar or .tar.gz, and is more
+// than that.
+bool reference_name_format(const char *name, enum archive_format *ret_format);
+
 // All lines of `bytes`, or none: EINVAL with the line's number, what is wrong with it and what a
 // right one looks like; two lines with one NAME are wrong too. first_line_number counts on from
-// what stood before. CR LF line ends are taken. *ret_lines is NULL where there are only comments.
+// what stood before. CR LF line ends and a byte order mark on line 1 are taken. EFBIG past
+// REFERENCE_FILE_LIMIT. *ret_lines is NULL where there are only comments.
 int reference_file_parse(const char *bytes, size_t size, unsigned first_line_number,
                          const struct reference_defaults *defaults,
                          struct reference_line **ret_lines, size_t *ret_count, struct err *err);

@@ -32,7 +32,7 @@ struct status_row *status_open(struct status *status, const char *directory, con
                                const char *reference);
 void status_row_set_total(struct status_row *row, uint64_t total_bytes);
 void status_row_add_done(struct status_row *row, int64_t bytes); // negative where work is redone
-void status_row_restart(struct status_row *row); // nothing is done yet, after all
+void status_row_restart(struct status_row *row);                 // nothing is done yet, after all
 void status_row_set_detail(struct status_row *row, const char *sentence);
 // The last word about it; the row must not be used by the caller afterwards. All of these accept
 // a NULL row. detail NULL: what was set before stays.

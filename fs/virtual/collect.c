@@ -1,6 +1,7 @@
 #include "collect.h"
 
 #include "../path.h"
+#include "../publish/reference_file.h"
 #include "virtual.h"
 
 #include "base/buf.h"
@@ -20,16 +21,6 @@ bool collect_wants(const struct tree_entry *entry)
 {
     return !entry->is_directory && !path_is_reference_file(entry->name) &&
            !virtual_find(entry->name);
-}
-
-// Only what was published has a record; looking for one beside every other file would cost a
-// request each.
-static bool may_have_record(const char *name)
-{
-    size_t size = strlen(name);
-
-    return (size > 4 && strcmp(name + size - 4, ".tar") == 0) ||
-           (size > 7 && strcmp(name + size - 7, ".tar.gz") == 0);
 }
 
 static void free_all(char **texts, size_t count)
@@ -109,7 +100,7 @@ static int collect_records(const struct collect_options *options, struct call *c
                            struct collection *collection, struct err *err)
 {
     size_t count = collection->snapshot.file_count;
-    auto_free struct snapshot_file **owners = calloc(count ? count : 1, sizeof(*owners));
+    auto_free struct snapshot_file **owners = calloc(count ? count : 1, sizeof(void *));
 
     collection->wanted = calloc(count ? count : 1, sizeof(*collection->wanted));
     collection->records = options->records;
@@ -117,7 +108,10 @@ static int collect_records(const struct collect_options *options, struct call *c
         return err_no_memory(err);
     for (size_t i = 0; i < count; i++) {
         struct snapshot_file *file = &collection->files[i];
-        if (!may_have_record(file->name))
+        enum archive_format format;
+        // Only what was published has a record; looking beside every other file for one would
+        // cost a request each.
+        if (!reference_name_format(file->name, &format))
             continue;
         owners[collection->wanted_count] = file;
         collection->wanted[collection->wanted_count++] = (struct record_wanted){
@@ -152,11 +146,6 @@ static int check_life(const struct collect_options *options, int64_t asked_ms, i
     if (life_s >= options->min_expires_s)
         return 0;
     clock_format_rfc3339(soonest_ms, soonest);
-    if (options->expires_s < options->min_expires_s)
-        return err_set(err, EACCES,
-                       "min_expires=%d asks for links that live longer than expires=%d lets them: "
-                       "raise expires= or lower min_expires=",
-                       options->min_expires_s, options->expires_s);
     return err_set(err, EACCES,
                    "links would die at %s, in %lld seconds, with the session that signs them, and "
                    "min_expires= asks for %d: raise the role's maximum session duration (and "

@@ -55,17 +55,13 @@ int html_format(struct buf *page, const char *format, ...)
     int error = 0;
 
     va_start(args, format);
-    while (*format && error == 0) {
-        size_t plain = strcspn(format, "%");
-        error = buf_append(page, format, plain);
-        format += plain;
-        if (*format == '\0' || error < 0)
-            break;
-        if (format[1] == 's')
+    for (; *format && error == 0; format++) {
+        if (*format != '%')
+            error = buf_append_char(page, *format);
+        else if (*++format == 's')
             error = html_text(page, va_arg(args, const char *));
         else
             error = buf_append_char(page, '%');
-        format += format[1] ? 2 : 1;
     }
     va_end(args);
     return error;

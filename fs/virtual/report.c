@@ -192,7 +192,9 @@ static void append_confidential(const struct totals *totals, struct buf *page)
     buf_append_text(page, "<p class=\"notice\"><strong>Treat this page as confidential.</strong> "
                           "Whoever holds it can download these files, without any further "
                           "password, until the links expire. Do not post it, and pass it on only "
-                          "to people who should have the files.</p>\n");
+                          "to people who should have the files.</p>\n"
+                          "<p class=\"paper\">This printed copy holds no links: they are in the "
+                          "page itself.</p>\n");
 }
 
 // ---- one file ----------------------------------------------------------------------------------

@@ -2,25 +2,25 @@
 
 #include "html.h"
 
+#include "../publish/reference_file.h"
+
 #include <string.h>
 
-static bool ends_in(const char *name, const char *extension)
+// An archive that engines load: a record says so or, where that is lost, the name.
+static bool is_archive(const struct snapshot_file *file)
 {
-    size_t name_size = strlen(name);
-    size_t extension_size = strlen(extension);
+    enum archive_format format;
 
-    return name_size > extension_size && strcmp(name + name_size - extension_size, extension) == 0;
+    return file->record || reference_name_format(file->name, &format);
 }
 
 static bool is_gzip(const struct snapshot_file *file)
 {
-    return file->record ? file->record->format == ARCHIVE_FORMAT_TAR_GZ
-                        : ends_in(file->name, ".gz");
-}
+    enum archive_format format;
 
-bool report_is_archive(const struct snapshot_file *file)
-{
-    return file->record || ends_in(file->name, ".tar") || ends_in(file->name, ".tar.gz");
+    if (file->record)
+        return file->record->format == ARCHIVE_FORMAT_TAR_GZ;
+    return reference_name_format(file->name, &format) && format == ARCHIVE_FORMAT_TAR_GZ;
 }
 
 static void section_begin(struct buf *page, const char *id, const char *heading)
@@ -123,9 +123,10 @@ void report_verify_steps(const struct snapshot *snapshot, struct buf *page)
         section_end(page);
         return;
     }
-    buf_append_text(page, "<p>Run one of these in the directory where the files were saved. Every "
-                          "file must answer <code>OK</code>. Any other answer means that the file "
-                          "arrived damaged or incomplete: delete it and download it again.</p>\n");
+    buf_append_text(
+        page, "<p>Run the one for your system in the directory where the files were saved. Every "
+              "file must answer <code>OK</code>. Any other answer means that the file "
+              "arrived damaged or incomplete: delete it and download it again.</p>\n");
     append_sums(snapshot, page, "Linux", "sha256sum -c -");
     append_sums(snapshot, page, "macOS", "shasum -a 256 -c -");
     commands(snapshot, page, "Windows PowerShell: every line must answer True", has_sha256,
@@ -160,7 +161,7 @@ static void append_containerd(const struct snapshot_file *file, struct buf *page
 void report_load_steps(const struct snapshot *snapshot, struct buf *page)
 {
     section_begin(page, "load", "Load");
-    if (!has_any(snapshot, report_is_archive)) {
+    if (!has_any(snapshot, is_archive)) {
         buf_append_text(page, "<p>None of these files is known to be a container image.</p>\n");
         section_end(page);
         return;
@@ -168,9 +169,9 @@ void report_load_steps(const struct snapshot *snapshot, struct buf *page)
     buf_append_text(page, "<p>Nothing has to be unpacked first. Each file is an OCI image layout "
                           "and a <code>docker save</code> archive at once. Once loaded, an image "
                           "goes by the name given as \xE2\x80\x9CLoads as\xE2\x80\x9D.</p>\n");
-    commands(snapshot, page, "Docker (19.03 or newer)", report_is_archive, append_docker);
-    commands(snapshot, page, "podman", report_is_archive, append_podman);
-    commands(snapshot, page, "containerd, as Kubernetes nodes run it", report_is_archive,
+    commands(snapshot, page, "Docker (19.03 or newer)", is_archive, append_docker);
+    commands(snapshot, page, "podman", is_archive, append_podman);
+    commands(snapshot, page, "containerd, as Kubernetes nodes run it", is_archive,
              append_containerd);
     buf_append_text(page, "<p>On Kubernetes, import on every node that may run the image, and set "
                           "<code>imagePullPolicy: IfNotPresent</code>, so that the node does not "

@@ -5,11 +5,6 @@
 
 #include "base/buf.h"
 
-#include <stdbool.h>
-
-// An archive that engines load: a record says so or, where there is none, the name.
-bool report_is_archive(const struct snapshot_file *file);
-
 void report_download_steps(struct buf *page);
 void report_verify_steps(const struct snapshot *snapshot, struct buf *page);
 void report_load_steps(const struct snapshot *snapshot, struct buf *page);

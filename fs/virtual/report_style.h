@@ -51,9 +51,11 @@ static const char report_style[] =
     "details{border-top:1px solid var(--line);margin-top:.2rem;padding-top:.6rem}\n"
     "summary{cursor:pointer;color:var(--link)}\n"
     "footer{color:var(--quiet);padding-top:1.5rem;padding-bottom:3rem;font-size:.9rem}\n"
+    ".paper{display:none}\n"
     "@media (max-width:40rem){header{padding-top:1.5rem}dl div{grid-template-columns:1fr}"
     "h1{font-size:1.5rem}.card{padding:1rem}.button{display:block;text-align:center}}\n"
     "@media print{:root{--page:#fff;--card:#fff;--text:#000;--quiet:#333;--line:#999;--link:#000;"
-    "--code:#fff;--warn:#fff}body{font-size:10pt}nav,details,.button{display:none}"
+    "--code:#fff;--warn:#fff}body{font-size:10pt}nav,details,.button{display:none}.paper{display:"
+    "block}"
     ".card,.notice,pre{break-inside:avoid}pre{border:1px solid #999}h2,h3,h4{break-after:avoid}"
     "header,main,footer{max-width:none;padding-left:0;padding-right:0}}\n";

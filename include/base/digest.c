@@ -150,13 +150,14 @@ void digest_hex(const uint8_t *bytes, size_t size, char *ret_hex)
     ret_hex[2 * size] = '\0';
 }
 
-static int hex_value(char c)
+// 16 where c is no lower-case hexadecimal digit.
+static unsigned hex_value(char c)
 {
     if (c >= '0' && c <= '9')
-        return c - '0';
+        return (unsigned)(c - '0');
     if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return -1;
+        return (unsigned)(c - 'a') + 10;
+    return 16;
 }
 
 bool digest_from_hex(const char *hex, size_t hex_size, uint8_t *ret_bytes)
@@ -164,7 +165,7 @@ bool digest_from_hex(const char *hex, size_t hex_size, uint8_t *ret_bytes)
     if (hex_size % 2 != 0)
         return false;
     for (size_t i = 0; i < hex_size; i++)
-        if (hex_value(hex[i]) < 0)
+        if (hex_value(hex[i]) > 15)
             return false;
     for (size_t i = 0; i < hex_size / 2; i++)
         ret_bytes[i] = (uint8_t)(hex_value(hex[2 * i]) << 4 | hex_value(hex[2 * i + 1]));

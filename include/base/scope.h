@@ -13,7 +13,7 @@
 
 // Makes `static inline void NAME_scope(TYPE **p)` that calls FREE(*p); FREE must accept NULL.
 #define DEFINE_SCOPE_CLEANUP(name, type, free_function)                                            \
-    static inline void name##_scope(type **p)                                                      \
+    static inline void name##_scope(type **p) /* NOLINT(bugprone-macro-parentheses): a type */     \
     {                                                                                              \
         free_function(*p);                                                                         \
     }
@@ -30,7 +30,7 @@ static inline void scope_free(void *p)
     free(*(void **)p);
 }
 
-static inline void scope_close(int *fd)
+static inline void scope_close(const int *fd)
 {
     if (*fd >= 0)
         close(*fd);

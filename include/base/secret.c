@@ -70,9 +70,7 @@ struct secret *secret_join(const char *first, ...)
     char *end = secret->text;
     va_start(args, first);
     for (const char *part = first; part; part = va_arg(args, const char *)) {
-        size_t part_size = strlen(part);
-        memcpy(end, part, part_size);
-        end += part_size;
+        end = stpcpy(end, part);
     }
     va_end(args);
     return secret;

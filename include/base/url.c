@@ -68,48 +68,33 @@ static int check_origin(const char *text, struct err *err)
     return 0;
 }
 
-// A copy of one part with malloc's memory, because that is what the caller frees.
-static int copy_part(CURLU *handle, CURLUPart part, unsigned flags, char **ret_text,
-                     struct err *err)
+// A copy of one part in malloc's memory, because free is what the caller knows; "" where the URL
+// lacks the part, NULL when memory is out.
+static char *copy_part(CURLU *handle, CURLUPart part, unsigned flags)
 {
     char *text = NULL;
     CURLUcode code = curl_url_get(handle, part, &text, flags);
     if (code == CURLUE_OUT_OF_MEMORY)
-        return err_no_memory(err);
+        return NULL;
     char *copy = strdup(code == CURLUE_OK ? text : "");
     curl_free(text);
-    if (!copy)
-        return err_no_memory(err);
-    *ret_text = copy;
-    return 0;
+    return copy;
 }
 
-static int copy_port(CURLU *handle, int *ret_port, struct err *err)
-{
-    auto_free char *text = NULL;
-    int r = copy_part(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT, &text, err);
-    if (r < 0)
-        return r;
-    long port = strtol(text, NULL, 10); // libcurl has checked that it is digits, up to 65535
-    if (port < 1 || port > 65535)
-        return refuse(err, "its port is not between 1 and 65535");
-    *ret_port = (int)port;
-    return 0;
-}
-
+// What of it was copied stays in *url also on failure.
 static int fill(CURLU *handle, struct url *url, struct err *err)
 {
-    int r = copy_part(handle, CURLUPART_SCHEME, 0, &url->scheme, err);
-    if (r == 0)
-        r = copy_part(handle, CURLUPART_HOST, 0, &url->host, err);
-    if (r == 0)
-        r = copy_port(handle, &url->port, err);
-    if (r == 0)
-        r = copy_part(handle, CURLUPART_PATH, 0, &url->path, err);
-    if (r == 0)
-        r = copy_part(handle, CURLUPART_QUERY, 0, &url->query, err);
-    if (r < 0)
-        return r;
+    auto_free char *port_text = copy_part(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+    url->scheme = copy_part(handle, CURLUPART_SCHEME, 0);
+    url->host = copy_part(handle, CURLUPART_HOST, 0);
+    url->path = copy_part(handle, CURLUPART_PATH, 0);
+    url->query = copy_part(handle, CURLUPART_QUERY, 0);
+    if (!port_text || !url->scheme || !url->host || !url->path || !url->query)
+        return err_no_memory(err);
+    long port = strtol(port_text, NULL, 10); // libcurl has checked that it is digits
+    if (port < 1 || port > 65535)
+        return refuse(err, "its port is not between 1 and 65535");
+    url->port = (int)port;
     for (char *c = url->host; *c; c++)
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c - 'A' + 'a');
@@ -187,10 +172,10 @@ int url_resolve(const char *base, const char *location, char **ret_url, struct e
         return err_no_memory(err);
     if (code != CURLUE_OK)
         return refuse(err, curl_url_strerror(code));
-    auto_free char *text = NULL;
-    r = copy_part(handle, CURLUPART_URL, 0, &text, err);
-    if (r == 0)
-        r = url_parse(text, &url, err);
+    auto_free char *text = copy_part(handle, CURLUPART_URL, 0);
+    if (!text)
+        return err_no_memory(err);
+    r = url_parse(text, &url, err);
     url_done(&url);
     if (r < 0)
         return r;

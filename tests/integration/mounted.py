@@ -11,7 +11,7 @@ import subprocess
 import time
 
 PROGRAM = os.environ.get("PRERELEASEFS") or str(
-    pathlib.Path(__file__).resolve().parents[2] / "build" / "prereleasefs")
+    pathlib.Path(__file__).resolve().parents[2] / "build/fs/prereleasefs")
 
 SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|"
                        r"runtime error:|: Assertion ")

@@ -187,7 +187,8 @@ def test_aws_session_token_is_used(store, mount, s3, bucket):
     ("nobody listens", dict(endpoint="http://127.0.0.1:9"), r"127\.0\.0\.1:9"),
     ("role that does not exist", dict(presign_role="arn:aws:iam:::role/Nobody"), "role/Nobody"),
     ("no role ARN", dict(presign_role="S3PresignedURLRole"), "presign_role"),
-    ("no such profile", dict(environment=NO_KEYS, profile="nobody"), "nobody"),
+    ("no such profile", dict(environment=NO_KEYS, profile="nobody", files={
+        ".aws/credentials": "[somebody]\naws_access_key_id = a\n"}), "nobody"),
     ("role and profile", dict(presign_profile="links"), "presign_profile"),
 ])
 def test_mount_that_cannot_work_fails_at_once(store, mount, what, settings, words):

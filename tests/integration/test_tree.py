@@ -243,7 +243,7 @@ def test_version_and_help():
                    "presign_role=", "presign_session=", "presign_profile=", "expires=",
                    "min_expires=", "kms_key=", "platform=", "format=", "registries=", "parallel=",
                    "memory=", "overwrite", "allow_delete", "list_ttl=", "insecure_registry=",
-                   "linkmode=", "contact=", "title=", "signatures=", "verify_key=", "ca_bundle=",
+                   "linkmode=", "contact=", "title=", "ca_bundle=",
                    "log_level=", "43200", "604800", "linux/amd64", "128M"):
         assert option in shown.stdout, option
 

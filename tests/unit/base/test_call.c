@@ -111,7 +111,8 @@ static void retry_after_body(void **state)
             fail_msg("%s: %d", cases[i].text, retry_after_parse_body(cases[i].text));
     static char digits[100000];
     memset(digits, '9', sizeof(digits) - 1);
-    memcpy(digits, "retry-after:", 12);
+    static const char label[] = "retry-after:";
+    memcpy(digits, label, sizeof(label) - 1);
     assert_int_equal(retry_after_parse_body(digits), -1);
 }
 
@@ -224,15 +225,19 @@ static void cancelled_while_waiting(void **state)
 
 enum { THREADS = 8 };
 
+struct user {
+    struct call *call;
+    int used;
+};
+
 static void *use_retries(void *context)
 {
-    struct call *call = context;
-    intptr_t used = 0;
+    struct user *user = context;
     struct err err;
     make_retryable(&err, -1);
-    while (call_should_retry(call, INT_MIN, &err))
-        used++;
-    return (void *)used;
+    while (call_should_retry(user->call, INT_MIN, &err))
+        user->used++;
+    return NULL;
 }
 
 static void threads_share_the_retries(void **state)
@@ -241,14 +246,16 @@ static void threads_share_the_retries(void **state)
     struct call call;
     call_init(&call, clock_system());
     atomic_store(&call.retries_left, 20);
+    struct user users[THREADS];
     pthread_t threads[THREADS];
-    for (int i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, use_retries, &call), 0);
-    intptr_t used = 0;
     for (int i = 0; i < THREADS; i++) {
-        void *one;
-        pthread_join(threads[i], &one);
-        used += (intptr_t)one;
+        users[i] = (struct user){.call = &call};
+        assert_int_equal(pthread_create(&threads[i], NULL, use_retries, &users[i]), 0);
+    }
+    int used = 0;
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        used += users[i].used;
     }
     assert_int_equal(used, 20);
     assert_int_equal(atomic_load(&call.retries_left), 0);

@@ -583,10 +583,10 @@ static void proxy_of_the_environment(void **state)
     struct test_server *server = test_server_start(serve_echo, NULL, NULL);
     char proxy[64];
     snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%d", test_server_port(server));
-    setenv("http_proxy", proxy, 1);
+    setenv("http_proxy", proxy, 1); // NOLINT(concurrency-mt-unsafe): no other thread reads it
     struct http_request request = {.method = "GET", .url = "http://registry.test/a/../b"};
     int r = perform(f, &request);
-    unsetenv("http_proxy");
+    unsetenv("http_proxy"); // NOLINT(concurrency-mt-unsafe)
     assert_int_equal(r, 0);
     const char *text = buf_text(&f->response.body);
     static const char expected[] = "GET http://registry.test/a/../b HTTP/1.1\r\n"

@@ -217,7 +217,8 @@ static void threads_do_not_mix_lines(void **state)
         pthread_join(threads[i], NULL);
     capture_end();
     int count = 0;
-    for (char *line = strtok(captured, "\n"); line; line = strtok(NULL, "\n")) {
+    char *rest = captured;
+    for (char *line = strsep(&rest, "\n"); line && *line; line = strsep(&rest, "\n")) {
         char from;
         char tail;
         assert_int_equal(sscanf(without_time(line),

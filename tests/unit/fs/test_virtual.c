@@ -1,23 +1,20 @@
-// The table of generated files, and their renderings over a bucket that the test plays: when they
-// are made, shared, reused, and refused.
+// The table of generated files, where they stand, what is in them and when they are made anew,
+// over a bucket that the test plays.
 #include "tests/unit/base/test.h"
 
 #include "base/call.h"
 #include "base/scope.h"
 #include "fs/path.h"
 #include "fs/publish/reference_file.h"
-#include "fs/virtual/rendering.h"
 #include "fs/virtual/virtual.h"
 #include "tests/unit/base/fault_memory.h"
 #include "tests/unit/fs/record_fixture.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { ENTRIES_MAX = 8 };
 
@@ -39,7 +36,6 @@ static struct {
     atomic_int sessions; // asked for
     int session_s;       // how long one lives
     int session_error;
-    atomic_int session_delay_ms;
     atomic_int links;
     atomic_int listings_held;
 } bucket;
@@ -212,12 +208,8 @@ int s3_presigner_session(struct s3_presigner *presigner, struct call *call,
                          struct s3_session **ret_session, struct err *err)
 {
     (void)presigner;
+    (void)call;
     int number = ++bucket.sessions;
-    for (int waited = 0; waited < bucket.session_delay_ms; waited++) {
-        if (atomic_load(&call->is_cancelled))
-            return err_set(err, EINTR, "cancelled");
-        usleep(1000);
-    }
     if (bucket.session_error)
         return err_set(err, bucket.session_error, "STS says no");
     struct s3_session *session = calloc(1, sizeof(*session));
@@ -608,10 +600,6 @@ static void test_min_expires(void **state)
     assert_int_not_equal(render_id(&mount, "urls.tsv"), first);
     unmount(&mount);
 
-    struct mount contradictory = mount_with(true, 60, 3600);
-    assert_int_equal(render_error(&contradictory, "urls.tsv", "expires=60"), -EACCES);
-    unmount(&contradictory);
-
     // Signatures count from the second that has begun.
     struct mount exact = mount_with(true, 60, 60);
     bucket.now_ms += 999;
@@ -671,196 +659,6 @@ static void test_no_memory(void **state)
     }
 }
 
-// ---- several readers ---------------------------------------------------------------------------
-
-struct reader {
-    struct mount *mount;
-    struct call call;
-    int error;
-    uint64_t id;
-};
-
-static void *read_urls(void *context)
-{
-    struct reader *reader = context;
-    struct rendering *rendering;
-    struct err err = {0};
-    reader->error = virtual_render(reader->mount->virtuals, &reader->call, virtual_find("urls.tsv"),
-                                   BUILD, &rendering, &err);
-    if (reader->error == 0) {
-        reader->id = rendering->id;
-        rendering_unref(rendering);
-    }
-    return NULL;
-}
-
-enum { READERS = 8 };
-
-static void start_readers(struct reader *readers, pthread_t *threads, struct mount *mount,
-                          size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        readers[i] = (struct reader){.mount = mount};
-        call_init(&readers[i].call, &test_clock);
-        pthread_create(&threads[i], NULL, read_urls, &readers[i]);
-        // The first is to be the one who makes it.
-        if (i == 0)
-            usleep(20 * 1000);
-    }
-}
-
-static void join_all(pthread_t *threads, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        pthread_join(threads[i], NULL);
-}
-
-static void test_made_once_for_all_who_wait(void **state)
-{
-    (void)state;
-    struct mount mount = mount_with(true, 604800, 0);
-    struct reader readers[READERS];
-    pthread_t threads[READERS];
-    add_file("x.tar");
-    bucket.session_delay_ms = 100;
-    start_readers(readers, threads, &mount, READERS);
-    join_all(threads, READERS);
-    for (size_t i = 0; i < READERS; i++) {
-        assert_int_equal(readers[i].error, 0);
-        assert_int_equal(readers[i].id, readers[0].id);
-    }
-    assert_int_equal(bucket.sessions, 1);
-    unmount(&mount);
-}
-
-// Also where links are too short to be reused: what was made while one waited is fresh.
-static void test_shared_though_not_reused(void **state)
-{
-    (void)state;
-    struct mount mount = mount_with(true, 60, 60);
-    struct reader readers[READERS];
-    pthread_t threads[READERS];
-    add_file("x.tar");
-    bucket.session_delay_ms = 200;
-    start_readers(readers, threads, &mount, READERS);
-    join_all(threads, READERS);
-    assert_int_equal(bucket.sessions, 1);
-    unmount(&mount);
-}
-
-static void test_failure_is_shared(void **state)
-{
-    (void)state;
-    struct mount mount = mount_with(true, 604800, 0);
-    struct reader readers[READERS];
-    pthread_t threads[READERS];
-    add_file("x.tar");
-    bucket.session_delay_ms = 200;
-    bucket.session_error = EACCES;
-    start_readers(readers, threads, &mount, READERS);
-    join_all(threads, READERS);
-    for (size_t i = 0; i < READERS; i++)
-        assert_int_equal(readers[i].error, -EACCES);
-    assert_int_equal(bucket.sessions, 1);
-    unmount(&mount);
-}
-
-// Whoever waits for one who is interrupted makes it instead; one who waits can be interrupted.
-static void test_interrupts_are_not_shared(void **state)
-{
-    (void)state;
-    struct mount mount = mount_with(true, 604800, 0);
-    struct reader readers[3];
-    pthread_t threads[3];
-    add_file("x.tar");
-    bucket.session_delay_ms = 300;
-    start_readers(readers, threads, &mount, 3);
-    usleep(50 * 1000);
-    call_cancel(&readers[0].call);
-    pthread_join(threads[0], NULL);
-    assert_int_equal(readers[0].error, -EINTR);
-    join_all(threads + 1, 2);
-    assert_int_equal(readers[1].error, 0);
-    assert_int_equal(readers[2].error, 0);
-    assert_int_equal(bucket.sessions, 2);
-
-    add_file("y.tar");
-    start_readers(readers, threads, &mount, 3);
-    call_cancel(&readers[1].call);
-    pthread_join(threads[1], NULL);
-    assert_int_equal(readers[1].error, -EINTR);
-    pthread_join(threads[0], NULL);
-    pthread_join(threads[2], NULL);
-    assert_int_equal(readers[0].error, 0);
-    assert_int_equal(readers[2].error, 0);
-    unmount(&mount);
-}
-
-// ---- what is kept ------------------------------------------------------------------------------
-
-struct made {
-    int count;
-    size_t size;
-};
-
-static int make_bytes(void *context, struct call *call, struct buf *ret_bytes,
-                      int64_t *ret_reuse_ms, struct err *err)
-{
-    struct made *made = context;
-    (void)call;
-    (void)err;
-    made->count++;
-    for (size_t i = 0; i < made->size; i++)
-        buf_append_char(ret_bytes, 'x');
-    *ret_reuse_ms = VIRTUAL_REUSE_MS;
-    return 0;
-}
-
-static int get_made(struct renderings *renderings, const char *directory, const char *name,
-                    struct made *made)
-{
-    struct rendering_wanted wanted = {
-        .file = virtual_find(name),
-        .directory = directory,
-        .make = make_bytes,
-        .context = made,
-        .limit_bytes = 64 << 20,
-    };
-    struct rendering *rendering;
-    struct call call;
-    struct err err = {0};
-    call_init(&call, &test_clock);
-    int before = made->count;
-    assert_int_equal(renderings_get(renderings, &call, &wanted, &rendering, &err), 0);
-    rendering_unref(rendering);
-    return made->count - before;
-}
-
-static void test_kept_renderings_are_bounded(void **state)
-{
-    (void)state;
-    struct renderings *renderings;
-    struct err err = {0};
-    struct made small = {.size = 10};
-    struct made large = {.size = RENDERINGS_BYTES + 1};
-    char directory[32];
-    assert_int_equal(renderings_new(&test_clock, &renderings, &err), 0);
-    for (int i = 0; i < RENDERINGS_MAX + 1; i++) {
-        snprintf(directory, sizeof(directory), "d%d", i);
-        assert_int_equal(get_made(renderings, directory, "urls.tsv", &small), 1);
-    }
-    // The oldest has gone, the next oldest has not.
-    assert_int_equal(get_made(renderings, "d1", "urls.tsv", &small), 0);
-    assert_int_equal(get_made(renderings, "d0", "urls.tsv", &small), 1);
-    // One too large is kept alone, until another comes.
-    assert_int_equal(get_made(renderings, "large", "urls.tsv", &large), 1);
-    assert_int_equal(get_made(renderings, "large", "urls.tsv", &large), 0);
-    assert_int_equal(get_made(renderings, "d0", "urls.tsv", &small), 1);
-    assert_int_equal(get_made(renderings, "large", "urls.tsv", &large), 1);
-    renderings_free(renderings);
-    renderings_free(NULL);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -879,11 +677,6 @@ int main(void)
         cmocka_unit_test_setup(test_min_expires, start),
         cmocka_unit_test_setup(test_failures, start),
         cmocka_unit_test_setup(test_no_memory, start),
-        cmocka_unit_test_setup(test_made_once_for_all_who_wait, start),
-        cmocka_unit_test_setup(test_shared_though_not_reused, start),
-        cmocka_unit_test_setup(test_failure_is_shared, start),
-        cmocka_unit_test_setup(test_interrupts_are_not_shared, start),
-        cmocka_unit_test_setup(test_kept_renderings_are_bounded, start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

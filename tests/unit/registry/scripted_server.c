@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,7 +56,7 @@ void scripted_reply_text(struct scripted_reply *reply, int status, const char *b
     reply->body = body;
     reply->body_size = strlen(body);
     if (reply->body_size < sizeof(reply->text))
-        reply->body = strcpy(reply->text, body);
+        reply->body = memcpy(reply->text, body, reply->body_size + 1);
 }
 
 static bool send_all(int fd, const char *bytes, size_t size)
@@ -154,6 +155,7 @@ static void *run_connection(void *context)
 {
     struct connection *connection = context;
     char *head = malloc(HEAD_MAX);
+    setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     while (head != NULL && read_head(connection->fd, head) && serve(connection, head))
         ;
     free(head);

@@ -163,7 +163,7 @@ static const char *put_index(const char *tag, const char *entries, ...)
                  MEDIA_TYPE_OCI_INDEX);
     vsnprintf(text + size, sizeof(text) - (size_t)size, entries, args);
     va_end(args);
-    strcat(text, "]}");
+    snprintf(text + strlen(text), sizeof(text) - strlen(text), "]}");
     return put("manifests", tag, MEDIA_TYPE_OCI_INDEX, text);
 }
 
@@ -425,7 +425,7 @@ static int resolve_digest(const char *path, char digest[REGISTRY_DIGEST_SIZE])
 {
     struct registry_reference reference =
         fixture_reference(scripted_server_authority(server), path);
-    strcpy(digest, "untouched");
+    snprintf(digest, REGISTRY_DIGEST_SIZE, "untouched");
     last_err = (struct err){0};
     int status =
         registry_digest_resolve(fixture.client, &fixture.call, &reference, digest, &last_err);

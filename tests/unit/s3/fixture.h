@@ -5,8 +5,7 @@
 #include "s3.h"
 #include "script.h"
 
-// ---- the clock
-// -----------------------------------------------------------------------------------
+// ---- the clock ----------------------------------------------------------------------------
 
 struct test_clock {
     struct clock clock;
@@ -16,8 +15,7 @@ struct test_clock {
 };
 void test_clock_init(struct test_clock *clock, int64_t machine_ms);
 
-// ---- the environment
-// -------------------------------------------------------------------------------
+// ---- the environment ----------------------------------------------------------------------
 
 struct test_variable {
     const char *name;
@@ -31,8 +29,7 @@ char *test_directory(void);
 char *test_file(const char *directory, const char *name, const char *text);
 void test_directory_remove(char *directory); // and frees it
 
-// ---- all together
-// ----------------------------------------------------------------------------------
+// ---- all together -------------------------------------------------------------------------
 
 #define TEST_NOW_MS INT64_C(1369353600000) // 2013-05-24T00:00:00Z
 

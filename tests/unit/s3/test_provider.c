@@ -196,8 +196,7 @@ static void no_sentence_holds_a_secret(void **state)
     place_done(&place);
 }
 
-// ---- renewal
-// -------------------------------------------------------------------------------------
+// ---- renewal ------------------------------------------------------------------------------
 
 static void a_rewritten_file_replaces_what_the_server_refuses(void **state)
 {

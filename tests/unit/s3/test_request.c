@@ -45,8 +45,7 @@ static void assert_signed_with(size_t i, const char *piece)
         fail_msg("request %zu is signed with %s, not %s", i, value, piece);
 }
 
-// ---- what is sent
-// ----------------------------------------------------------------------------------
+// ---- what is sent -------------------------------------------------------------------------
 
 static void the_url_is_encoded_once(void **state)
 {
@@ -150,8 +149,7 @@ static void what_cannot_be_sent(void **state)
     fixture_stop(&f);
 }
 
-// ---- trying again
-// ------------------------------------------------------------------------------------
+// ---- trying again -------------------------------------------------------------------------
 
 static void what_a_later_try_may_mend(void **state)
 {
@@ -235,8 +233,7 @@ static void a_cancelled_call_sends_nothing(void **state)
     fixture_stop(&f);
 }
 
-// ---- another region
-// ----------------------------------------------------------------------------------
+// ---- another region -----------------------------------------------------------------------
 
 static void another_region_is_learned(void **state)
 {
@@ -287,8 +284,7 @@ static void only_one_move_a_request(void **state)
     fixture_stop(&f);
 }
 
-// ---- expired credentials
-// -----------------------------------------------------------------------------
+// ---- expired credentials ------------------------------------------------------------------
 
 static void expired_credentials_are_asked_for_again(void **state)
 {
@@ -325,8 +321,7 @@ static void expired_credentials_are_asked_for_again(void **state)
     test_directory_remove(directory);
 }
 
-// ---- a clock that is off
-// -------------------------------------------------------------------------------
+// ---- a clock that is off ------------------------------------------------------------------
 
 #define LATER "Date: Fri, 24 May 2013 01:00:00 GMT\r\n"
 
@@ -386,8 +381,7 @@ static void every_answer_tells_the_time(void **state)
     }
 }
 
-// ---- secrets
-// -------------------------------------------------------------------------------------------
+// ---- secrets ------------------------------------------------------------------------------
 
 static void no_sentence_holds_a_secret(void **state)
 {

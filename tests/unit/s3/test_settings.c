@@ -115,7 +115,7 @@ static void files_are_found_below_home(void **state)
 {
     (void)state;
     char *directory = test_directory();
-    auto_free char *config = test_file(directory, "my-config", "[default]\nregion = home-1\n");
+    free(test_file(directory, "my-config", "[default]\nregion = home-1\n"));
     struct test_variable variables[] = {
         {"HOME", directory}, {"AWS_CONFIG_FILE", "~/my-config"}, {0}};
     struct s3_environment environment = test_environment(variables);

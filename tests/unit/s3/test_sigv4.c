@@ -42,8 +42,7 @@ static void assert_authorization(const struct sigv4_key *key, const struct sigv4
     assert_string_equal(secret_text(authorization), expected);
 }
 
-// ---- the S3 API reference
-// --------------------------------------------------------------------------
+// ---- the S3 API reference -----------------------------------------------------------------
 
 #define S3_NOW_MS INT64_C(1369353600000) // 20130524T000000Z
 #define S3_HOST "examplebucket.s3.amazonaws.com"
@@ -132,8 +131,7 @@ static void the_session_token_is_signed_in_a_query(void **state)
         strstr(buf_text(&query), "&X-Amz-Security-Token=tok%2Fen%2B%3D&X-Amz-SignedHeaders=host&"));
 }
 
-// ---- the test suite
-// --------------------------------------------------------------------------------
+// ---- the test suite -----------------------------------------------------------------------
 
 #define SUITE_NOW_MS INT64_C(1440938160000) // 20150830T123600Z
 #define LETTERS "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -346,8 +344,7 @@ static void test_suite_cases(void **state)
     }
 }
 
-// ---- what no vector says
-// -----------------------------------------------------------------------------
+// ---- what no vector says ------------------------------------------------------------------
 
 static void paths_are_encoded_once_for_s3_and_twice_elsewhere(void **state)
 {

@@ -91,6 +91,37 @@ static void too_large_is_refused(void **state)
     assert_int_equal(xml_read(bytes, XML_SIZE_MAX + 1, keep_leaf, &leaves, &err), -EBADMSG);
 }
 
+static void masking(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"<a>ok &#65;&#x41;&amp;\t\n\r\xC3\xBC\xF0\x9F\x98\x80</a>",
+         "<a>ok &#65;&#x41;&amp;\t\n\r\xC3\xBC\xF0\x9F\x98\x80</a>"},
+        {"<a>\x01|\x1F|\x7F</a>", "<a>\x7F|\x7F|\x7F</a>"},
+        {"<a>&#1;|&#x1F;|&#xFFFE;|&#55296;|&#x110000;</a>",
+         "<a>\x7F\x7F\x7F\x7F|\x7F\x7F\x7F\x7F\x7F\x7F|\x7F\x7F\x7F\x7F\x7F\x7F\x7F\x7F|"
+         "\x7F\x7F\x7F\x7F\x7F\x7F\x7F\x7F|\x7F\x7F\x7F\x7F\x7F\x7F\x7F\x7F\x7F\x7F</a>"},
+        {"\xEF\xBF\xBE\xEF\xBF\xBF\xEF\xBF\xBD", "\x7F\x7F\x7F\x7F\x7F\x7F\xEF\xBF\xBD"},
+        {"&#99999999999999999999999;", "&#99999999999999999999999;"}, // expat's to refuse
+        {"&#1", "&#1"},
+        {"&#", "&#"},
+        {"&", "&"},
+        {"\xEF\xBF", "\xEF\xBF"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        auto_free char *text = strdup(cases[i][0]);
+        xml_mask(text, strlen(text));
+        assert_string_equal(text, cases[i][1]);
+    }
+    char nul[] = {'a', 0, 'b'};
+    xml_mask(nul, sizeof(nul));
+    assert_memory_equal(nul,
+                        "a\x7F"
+                        "b",
+                        3);
+}
+
 static int refuse_second(void *context, const char *path, const char *text, struct err *err)
 {
     (void)path;
@@ -116,6 +147,7 @@ int main(void)
         cmocka_unit_test(rejected_corpus),
         cmocka_unit_test(every_cut_is_refused),
         cmocka_unit_test(too_large_is_refused),
+        cmocka_unit_test(masking),
         cmocka_unit_test(the_reader_of_leaves_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
