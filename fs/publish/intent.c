@@ -84,14 +84,15 @@ static bool is_directory(const char *path)
     size_t size = strlen(path);
     if (size > S3_KEY_SIZE_MAX || !utf8_is_valid(path, size))
         return false;
-    for (const char *name = path; *path; name += strcspn(name, "/") + 1) {
+    size_t own_size = strcspn(path, "/");
+    if (own_size == strlen(PATH_OWN_DIRECTORY) && memcmp(path, PATH_OWN_DIRECTORY, own_size) == 0)
+        return false;
+    for (const char *name = path; *path; name++) {
         size_t name_size = strcspn(name, "/");
         if (!path_is_component(name, name_size))
             return false;
-        if (name == path && name_size == strlen(PATH_OWN_DIRECTORY) &&
-            memcmp(name, PATH_OWN_DIRECTORY, name_size) == 0)
-            return false;
-        if (!name[name_size])
+        name += name_size;
+        if (!*name)
             break;
     }
     return true;

@@ -5,8 +5,8 @@
 #include <string.h>
 
 enum {
-    RECEIVE_BUFFER_SIZE = 512 * 1024, // bytes; the most that libcurl takes
-    SEND_BUFFER_SIZE = 512 * 1024, // bytes; 2 MiB, the most, falls out of the caches and is slower
+    RECEIVE_BUFFER_SIZE = 256 * 1024, // bytes; one for each exchange under way
+    SEND_BUFFER_SIZE = 256 * 1024, // bytes; larger ones are not faster
 };
 
 static size_t send_body(char *buffer, size_t size, size_t count, void *context)
