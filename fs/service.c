@@ -178,6 +178,16 @@ static int open_tree(struct service *service, struct err *err)
     return tree_new(&options, &service->tree, err);
 }
 
+static int open_intents(struct service *service, struct err *err)
+{
+    const struct intents_options options = {
+        .client = service->client,
+        .clock = service->clock,
+        .prefix = service->options->prefix,
+    };
+    return intents_new(&options, &service->intents, err);
+}
+
 static int open_engine(struct service *service, struct err *err)
 {
     const struct publish_engine_options options = {
@@ -186,6 +196,7 @@ static int open_engine(struct service *service, struct err *err)
         .tree = service->tree,
         .status = service->status,
         .records = service->records,
+        .intents = service->intents,
         .memory = service->memory,
         .clock = service->clock,
         .defaults = {.platform = service->options->platform, .format = service->options->format},
@@ -225,6 +236,8 @@ static int open_rooms(struct service *service, struct err *err)
     if (error == 0 && !(service->memory = memory_new(service->options->memory_bytes)))
         error = err_no_memory(err);
     if (error == 0)
+        error = open_intents(service, err);
+    if (error == 0)
         error = open_engine(service, err);
     if (error == 0)
         error = open_virtuals(service, err);
@@ -248,6 +261,8 @@ static int open_all(struct service *service, const struct s3_settings *settings,
         error = open_presigner(service, settings, call, err);
     if (error == 0)
         error = open_rooms(service, err);
+    if (error == 0 && !service->options->is_read_only)
+        intents_sweep(service->intents);
     return error;
 }
 
@@ -280,6 +295,7 @@ void service_close(struct service *service)
     readers_free(service->readers);
     virtuals_free(service->virtuals);
     publish_engine_free(service->engine);
+    intents_free(service->intents);
     memory_free(service->memory);
     record_cache_free(service->records);
     status_free(service->status);

@@ -8,6 +8,7 @@
 #include "base/http.h"
 #include "memory.h"
 #include "options.h"
+#include "publish/intents.h"
 #include "publish/publish.h"
 #include "publish/record_cache.h"
 #include "publish/status.h"
@@ -36,6 +37,7 @@ struct service {
     struct tree *tree;
     struct status *status;
     struct record_cache *records;
+    struct intents *intents;
     struct memory *memory;
     struct publish_engine *engine;
     struct virtuals *virtuals;

@@ -154,9 +154,10 @@ static int set_login(struct login *login, const char *user, size_t user_size, co
 static int decode_auth(const char *auth, struct login *login)
 {
     size_t size;
+    errno = 0;
     char *text = digest_from_base64(auth, &size);
     if (text == NULL)
-        return -EINVAL;
+        return errno == ENOMEM ? -ENOMEM : -EINVAL;
     int status = -EINVAL;
     const char *colon = memchr(text, ':', size);
     if (colon != NULL && colon > text) {
@@ -240,16 +241,18 @@ static int login_from_file(const char *path, const char *host, struct login *log
 {
     auto_buf struct buf bytes = BUF_INIT(DOCKER_CONFIG_LIMIT);
     int status = read_file(path, &bytes);
-    if (status == -ENOENT || status == -ENOTDIR)
-        return 0;
-    if (status == 0 && bytes.size == 0)
-        return 0;
-    if (status < 0)
-        err_set(err, EACCES, "docker's %s cannot be read: %s", path, strerrordesc_np(-status));
-    else
+    bool is_absent = status == -ENOENT || status == -ENOTDIR || (status == 0 && bytes.size == 0);
+    if (status == -ENOMEM)
+        err_no_memory(err);
+    else if (status < 0)
+        status =
+            err_set(err, EACCES, "docker's %s cannot be read: %s", path, strerrordesc_np(-status));
+    else if (!is_absent)
         status = registry_docker_config_parse(buf_text(&bytes), bytes.size, host, login, err);
     if (bytes.bytes != NULL)
         secret_wipe(bytes.bytes, bytes.size);
+    if (is_absent)
+        return 0;
     if (status == -EPROTO) {
         err_wrap(err, "docker's %s makes no sense", path);
         err->errnum = EACCES;

@@ -7,6 +7,17 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+// Where memory is out, jansson fails as if the document were wrong, or not at all.
+static _Thread_local bool memory_was_out;
+
+static void *allocate(size_t size)
+{
+    void *memory = malloc(size);
+    if (memory == NULL)
+        memory_was_out = true;
+    return memory;
+}
+
 static void free_wiped(void *memory)
 {
     if (memory == NULL)
@@ -17,7 +28,7 @@ static void free_wiped(void *memory)
 
 static void set_allocator(void)
 {
-    json_set_alloc_funcs(malloc, free_wiped);
+    json_set_alloc_funcs(allocate, free_wiped);
 }
 
 void registry_json_setup(void)
@@ -31,8 +42,10 @@ json_t *registry_json_parse(const char *bytes, size_t size, bool is_strict, cons
 {
     json_error_t where;
     size_t flags = is_strict ? JSON_REJECT_DUPLICATES : JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL;
+    memory_was_out = false;
     json_t *json = json_loadb(bytes, size, flags, &where);
-    if (json == NULL && json_error_code(&where) == json_error_out_of_memory) {
+    if (memory_was_out) {
+        json_decref(json); // some of it may be missing
         err_no_memory(err);
         return NULL;
     }

@@ -97,37 +97,41 @@ static int send(struct round *round, struct err *err)
 }
 
 // All WWW-Authenticate headers of an answer as one list: they may come in one line or in several.
-static void read_challenges(const struct http_response *response, struct challenges *challenges)
+// Those that break the grammar are passed over. -ENOMEM.
+static int read_challenges(const struct http_response *response, struct challenges *challenges)
 {
-    *challenges = (struct challenges){0};
     const char *name = response->headers;
     while (name != NULL && *name != '\0') {
         const char *value = name + strlen(name) + 1;
-        struct challenges more;
+        struct challenges more = {0};
         if (strcasecmp(name, "www-authenticate") == 0 &&
-            registry_challenges_parse(value, &more) == 0) {
-            for (size_t i = 0; i < more.count && challenges->count < CHALLENGES_MAX; i++) {
-                challenges->list[challenges->count++] = more.list[i];
-                more.list[i] = (struct challenge){0};
-            }
-            registry_challenges_done(&more);
+            registry_challenges_parse(value, &more) == -ENOMEM)
+            return -ENOMEM;
+        for (size_t i = 0; i < more.count && challenges->count < CHALLENGES_MAX; i++) {
+            challenges->list[challenges->count++] = more.list[i];
+            more.list[i] = (struct challenge){0};
         }
+        registry_challenges_done(&more);
         name = value + strlen(value) + 1;
     }
+    return 0;
 }
 
 // After a 401 or 403 of the registry's own.
-static enum token_advice refused(struct round *round)
+static int refused(struct round *round, enum token_advice *ret_advice, struct err *err)
 {
-    struct challenges challenges;
+    AUTO(registry_challenges_done) struct challenges challenges = {0};
     auto_free char *scope = NULL;
-    read_challenges(round->response, &challenges);
+    if (read_challenges(round->response, &challenges) < 0)
+        return err_no_memory(err);
     bool has_learnt = registry_host_learn(round->client, round->host, &challenges, &scope);
-    registry_challenges_done(&challenges);
     if (round->use.number == 0)
-        return has_learnt ? TOKEN_RENEWED : TOKEN_REFUSED;
-    return registry_token_refused(round->client, round->host, round->request->reference->repository,
-                                  &round->use, round->response->status, scope);
+        *ret_advice = has_learnt ? TOKEN_RENEWED : TOKEN_REFUSED;
+    else
+        *ret_advice = registry_token_refused(round->client, round->host,
+                                             round->request->reference->repository, &round->use,
+                                             round->response->status, scope);
+    return 0;
 }
 
 // One exchange, alone where it is the host's first. -EAGAIN: again, in the light of what was
@@ -151,8 +155,9 @@ static int run_round(struct round *round, bool is_last, struct err *err)
     if (status == 0 && (answered < 200 || answered > 299))
         status = registry_answer_err(round->response, round->end.host, round->use.authorization,
                                      clock_now_ms(round->client->clock), err);
-    if (status == -EACCES && answered != 0 && !round->end.was_redirected)
-        advice = refused(round);
+    if (status == -EACCES && answered != 0 && !round->end.was_redirected &&
+        refused(round, &advice, err) < 0)
+        status = -err->errnum;
     if (is_first)
         registry_host_leave(round->client, round->host);
     if (advice == TOKEN_ANONYMOUS && round->call->on_retry != NULL) {

@@ -202,12 +202,10 @@ int aws_config_parse(const char *bytes, size_t size, const char *path,
     auto_aws_config struct aws_config *config = calloc(1, sizeof(*config));
     if (!config)
         return err_no_memory(err);
-    config->text = malloc(size + 1);
+    config->text = strndup(bytes, size);
     if (!config->text)
         return err_no_memory(err);
     config->text_size = size;
-    memcpy(config->text, bytes, size);
-    config->text[size] = '\0';
     int r = read_lines(config, path, err);
     if (r < 0)
         return r;

@@ -235,16 +235,15 @@ static int make_page(struct listing *listing, struct s3_page *ret_page, struct e
     struct s3_page page = {0};
     page.objects = calloc(listing->entry_count + 1, sizeof(page.objects[0]));
     page.prefixes = calloc(listing->prefix_count + 1, sizeof(page.prefixes[0]));
-    int r = page.objects && page.prefixes ? 0 : err_no_memory(err);
-    if (r == 0) {
-        fill_page(listing, &page);
-        if (listing->is_truncated)
-            r = make_token(listing, &page, err);
+    if (!page.objects || !page.prefixes) {
+        s3_page_done(&page);
+        return err_no_memory(err);
     }
-    if (r == 0) {
-        page.arena = buf_take(&listing->texts); // the bytes stay where they are
-        r = page.arena ? 0 : err_no_memory(err);
-    }
+    fill_page(listing, &page);
+    int r = listing->is_truncated ? make_token(listing, &page, err) : 0;
+    page.arena = buf_take(&listing->texts); // the bytes stay where they are
+    if (r == 0 && !page.arena)
+        r = err_no_memory(err);
     if (r < 0) {
         s3_page_done(&page);
         return r;

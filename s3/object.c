@@ -166,13 +166,12 @@ int s3_object_get(struct s3_client *client, struct call *call, const char *key, 
                        limit_bytes);
     if (r < 0)
         return r;
-    char etag[S3_ETAG_SIZE];
-    if (ret_etag) {
-        r = s3_etag_read(&reply.http, etag, err);
-        if (r < 0)
-            return err_wrap(err, "%s/%s", client->service.bucket, key);
+    char etag[S3_ETAG_SIZE]; // asked for always: a proxy's login page has none
+    r = s3_etag_read(&reply.http, etag, err);
+    if (r < 0)
+        return err_wrap(err, "%s/%s", client->service.bucket, key);
+    if (ret_etag)
         memcpy(ret_etag, etag, sizeof(etag));
-    }
     *ret_bytes = reply.http.body;
     reply.http.body = (struct buf){0};
     return 0;
@@ -248,9 +247,12 @@ int s3_object_put(struct s3_client *client, struct call *call, const struct s3_p
     r = s3_request_send(&client->service, call, &request, &reply, err);
     if (r == -EEXIST && reply.is_in_doubt)
         return settle_put(client, call, put, ret_etag, err);
-    if (r < 0 || !ret_etag)
-        return r;
-    return s3_etag_read(&reply.http, ret_etag, err);
+    char etag[S3_ETAG_SIZE];
+    if (r == 0)
+        r = s3_etag_read(&reply.http, etag, err);
+    if (r == 0 && ret_etag)
+        memcpy(ret_etag, etag, sizeof(etag));
+    return r;
 }
 
 // ---- delete -------------------------------------------------------------------------------

@@ -82,21 +82,30 @@ int sigv4_query_text(const struct sigv4_pair *pairs, size_t count, struct buf *t
 
 // ---- the headers --------------------------------------------------------------------------
 
+// By name; stable, because values of one name are joined in the order in which they are sent.
+struct sorted_headers {
+    const struct http_header *items[SIGV4_PAIRS_MAX];
+    size_t count;
+};
+
 static int compare_names(const struct http_header *a, const struct http_header *b)
 {
     return strcasecmp(a->name, b->name);
 }
 
-// Stable, because values of one name are joined in the order in which they are sent.
-static void sort_headers(const struct http_header **headers, size_t count)
+static int sort_headers(const struct sigv4_request *request, struct sorted_headers *ret_sorted,
+                        struct err *err)
 {
-    for (size_t i = 1; i < count; i++) {
-        const struct http_header *moving = headers[i];
-        size_t at = i;
-        for (; at > 0 && compare_names(headers[at - 1], moving) > 0; at--)
-            headers[at] = headers[at - 1];
-        headers[at] = moving;
+    if (request->header_count > SIGV4_PAIRS_MAX)
+        return err_set(err, E2BIG, "a request has more than %d headers", SIGV4_PAIRS_MAX);
+    ret_sorted->count = 0;
+    for (size_t i = 0; i < request->header_count; i++) {
+        size_t at = ret_sorted->count++;
+        for (; at > 0 && compare_names(ret_sorted->items[at - 1], &request->headers[i]) > 0; at--)
+            ret_sorted->items[at] = ret_sorted->items[at - 1];
+        ret_sorted->items[at] = &request->headers[i];
     }
+    return 0;
 }
 
 static void append_lower(struct buf *text, const char *name)
@@ -120,51 +129,45 @@ static void append_trimmed(struct buf *text, const char *value)
     }
 }
 
-static void append_headers(struct buf *text, const struct http_header **headers, size_t count)
+static bool is_repeated(const struct sorted_headers *headers, size_t i)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0 && compare_names(headers[i - 1], headers[i]) == 0) {
+    return i > 0 && compare_names(headers->items[i - 1], headers->items[i]) == 0;
+}
+
+static void append_headers(struct buf *text, const struct sorted_headers *headers)
+{
+    for (size_t i = 0; i < headers->count; i++) {
+        if (is_repeated(headers, i)) {
             (void)buf_append_char(text, ',');
         } else {
             if (i > 0)
                 (void)buf_append_char(text, '\n');
-            append_lower(text, headers[i]->name);
+            append_lower(text, headers->items[i]->name);
             (void)buf_append_char(text, ':');
         }
-        append_trimmed(text, headers[i]->value);
+        append_trimmed(text, headers->items[i]->value);
     }
     (void)buf_append_char(text, '\n');
 }
 
-static void append_names(struct buf *text, const struct http_header **headers, size_t count)
+static void append_names(struct buf *text, const struct sorted_headers *headers)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0 && compare_names(headers[i - 1], headers[i]) == 0)
+    for (size_t i = 0; i < headers->count; i++) {
+        if (is_repeated(headers, i))
             continue;
         if (i > 0)
             (void)buf_append_char(text, ';');
-        append_lower(text, headers[i]->name);
+        append_lower(text, headers->items[i]->name);
     }
 }
 
 // ---- the canonical request ----------------------------------------------------------------
 
-static int sorted_headers(const struct sigv4_request *request,
-                          const struct http_header *ret_sorted[SIGV4_PAIRS_MAX], struct err *err)
-{
-    if (request->header_count > SIGV4_PAIRS_MAX)
-        return err_set(err, E2BIG, "a request has more than %d headers", SIGV4_PAIRS_MAX);
-    for (size_t i = 0; i < request->header_count; i++)
-        ret_sorted[i] = &request->headers[i];
-    sort_headers(ret_sorted, request->header_count);
-    return 0;
-}
-
 int sigv4_canonical_request(const struct sigv4_key *key, const struct sigv4_request *request,
                             struct buf *text, struct err *err)
 {
-    const struct http_header *headers[SIGV4_PAIRS_MAX];
-    int r = sorted_headers(request, headers, err);
+    struct sorted_headers headers = {.count = 0};
+    int r = sort_headers(request, &headers, err);
     if (r < 0)
         return r;
 
@@ -178,9 +181,9 @@ int sigv4_canonical_request(const struct sigv4_key *key, const struct sigv4_requ
     if (r < 0)
         return r;
     (void)buf_append_char(text, '\n');
-    append_headers(text, headers, request->header_count);
+    append_headers(text, &headers);
     (void)buf_append_char(text, '\n');
-    append_names(text, headers, request->header_count);
+    append_names(text, &headers);
     (void)buf_printf(text, "\n%s", request->payload);
     return text->is_full ? too_large(err) : 0;
 }
@@ -260,12 +263,12 @@ int sigv4_sign_headers(const struct sigv4_key *key, const struct sigv4_request *
     if (r < 0)
         return r;
 
-    const struct http_header *headers[SIGV4_PAIRS_MAX];
-    r = sorted_headers(request, headers, err);
+    struct sorted_headers headers = {.count = 0};
+    r = sort_headers(request, &headers, err);
     if (r < 0)
         return r;
     auto_buf struct buf names = BUF_INIT(SIGV4_CANONICAL_LIMIT);
-    append_names(&names, headers, request->header_count);
+    append_names(&names, &headers);
     if (names.is_full)
         return too_large(err);
     struct secret *authorization =
@@ -289,13 +292,13 @@ int sigv4_sign_query(const struct sigv4_key *key, const struct sigv4_request *re
     int r = format_scope(key, date_time, scope, err);
     if (r < 0)
         return r;
-    const struct http_header *headers[SIGV4_PAIRS_MAX];
-    r = sorted_headers(request, headers, err);
+    struct sorted_headers headers = {.count = 0};
+    r = sort_headers(request, &headers, err);
     if (r < 0)
         return r;
 
     auto_buf struct buf names = BUF_INIT(SIGV4_CANONICAL_LIMIT);
-    append_names(&names, headers, request->header_count);
+    append_names(&names, &headers);
     auto_buf struct buf credential = BUF_INIT(SIGV4_CANONICAL_LIMIT);
     (void)buf_printf(&credential, "%s/%s", s3_credentials_access_key(key->credentials), scope);
     if (names.is_full || credential.is_full)

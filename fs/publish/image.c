@@ -75,6 +75,20 @@ static int look_at_name(const struct image *image, struct call *call, bool *ret_
 
 // ---- preparing ---------------------------------------------------------------------------------
 
+// A creation whose reply was lost has begun an upload all the same.
+static int create_upload(struct image *image, struct call *call, const struct s3_put *put,
+                         struct err *err)
+{
+    write_intent_declare(image->place->intent, call);
+    int retries_before = atomic_load(&call->retries_made);
+    int error = s3_multipart_create(image->place->client, call, put, &image->upload, err);
+    image->has_upload = error == 0;
+    bool is_refused = error < 0 && err->http_status >= 400 && err->http_status < 500;
+    if ((error < 0 && !is_refused) || atomic_load(&call->retries_made) != retries_before)
+        write_intent_doubt(image->place->intent);
+    return error;
+}
+
 static int begin_upload(struct image *image, struct call *call, struct err *err)
 {
     uint8_t random[16];
@@ -96,9 +110,7 @@ static int begin_upload(struct image *image, struct call *call, struct err *err)
         .metadata = metadata,
         .metadata_count = ARRAY_SIZE(metadata),
     };
-    int error = s3_multipart_create(image->place->client, call, &put, &image->upload, err);
-    image->has_upload = error == 0;
-    return error;
+    return create_upload(image, call, &put, err);
 }
 
 static int check_key(const struct image *image, struct err *err)
@@ -161,6 +173,8 @@ static void forget(struct image *image)
 int image_start_over(struct image *image, struct call *call, struct err *err)
 {
     int error = image_undo(image, call, err);
+    if (error < 0)
+        write_intent_doubt(image->place->intent);
     forget(image);
     image->is_without_copies = true;
     return error;

@@ -13,6 +13,7 @@
 
 #include "base/call.h"
 #include "base/err.h"
+#include "intents.h"
 #include "layer_index.h"
 #include "plan.h"
 #include "pump.h"
@@ -34,6 +35,7 @@ struct image_place { // where it goes and under which rules; all the caller's, o
     struct s3_client *client;
     struct registry_client *registry;
     struct record_cache *records;
+    struct write_intent *intent; // declared before an upload begins
     struct layer_index index;
     const struct clock *clock;
     const char *prefix; // of the mount, for the records

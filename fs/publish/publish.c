@@ -55,6 +55,7 @@ struct publish {
     struct call call;         // everything up to completion; cancelled when one image fails
     struct call closing_call; // completing, undoing: not cancelled by failures
     struct image_place place;
+    struct write_intent *intent;
     char *directory;
     char *file;
     char *file_bytes;
@@ -473,6 +474,7 @@ static void end(struct publish *publish)
         say_image(publish, i);
     tree_forget(publish->engine->options.tree, publish->directory);
     publish->done(publish->context, -publish->err.errnum, &publish->err, publish->stored_etag);
+    write_intent_end(publish->intent, &publish->closing_call, has_uploads(publish));
     unlink_publish(publish);
     publish_unref(publish);
 }
@@ -497,6 +499,8 @@ static int init_images(struct publish *publish, struct err *err)
                                    : NULL;
         if (!image->status)
             return err_no_memory(err);
+        if (write_intent_add(publish->intent, image->line->name, err) < 0)
+            return -err->errnum;
     }
     return 0;
 }
@@ -512,10 +516,13 @@ static int init_publish(struct publish *publish, const struct publish_request *r
     publish->call.on_retry = publish->closing_call.on_retry = log_retry;
     publish->call.context = publish->closing_call.context = publish;
     pthread_mutex_init(&publish->lock, NULL);
+    if (write_intent_new(options->intents, request->directory, &publish->intent, err) < 0)
+        return -err->errnum;
     publish->place = (struct image_place){
         .client = options->client,
         .registry = options->registry,
         .records = options->records,
+        .intent = publish->intent,
         .index = {.client = options->client, .prefix = tree_prefix(options->tree)},
         .clock = options->clock,
         .prefix = tree_prefix(options->tree),
@@ -556,6 +563,7 @@ static void free_publish(struct publish *publish)
     free(publish->file);
     free(publish->file_bytes);
     free(publish->own_etag);
+    write_intent_free(publish->intent);
     pthread_mutex_destroy(&publish->lock);
     free(publish);
 }

@@ -10,6 +10,7 @@
 #include "../tree.h"
 #include "../workers.h"
 #include "base/err.h"
+#include "intents.h"
 #include "record_cache.h"
 #include "reference_file.h"
 #include "registry.h"
@@ -27,6 +28,7 @@ struct publish_engine_options {
     struct tree *tree;
     struct status *status;
     struct record_cache *records;
+    struct intents *intents;
     struct memory *memory;
     const struct clock *clock;
     struct reference_defaults defaults; // platform and format that lines leave out

@@ -2,6 +2,7 @@
 
 #include "../utf8.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -33,11 +34,26 @@ static int append_character(struct buf *page, const char *bytes, size_t size, ui
     return buf_append(page, bytes, size);
 }
 
+// How many bytes stand at the beginning that go into the page as they are.
+static size_t plain_run(const char *text, size_t size)
+{
+    size_t run = 0;
+
+    while (run < size && text[run] >= ' ' && text[run] < '\x7F' && !entity(text[run]))
+        run++;
+    return run;
+}
+
 int html_bytes(struct buf *page, const char *text, size_t size)
 {
     int error = 0;
 
     for (size_t at = 0, step; at < size && error == 0; at += step) {
+        step = plain_run(text + at, size - at);
+        if (step > 0) {
+            error = buf_append(page, text + at, step);
+            continue;
+        }
         uint32_t character = utf8_decode(text + at, size - at, &step);
         error = append_character(page, text + at, step, character);
     }
@@ -52,19 +68,21 @@ int html_text(struct buf *page, const char *text)
 int html_format(struct buf *page, const char *format, ...)
 {
     va_list args;
-    int error = 0;
 
     va_start(args, format);
-    for (; *format && error == 0; format++) {
-        if (*format != '%')
-            error = buf_append_char(page, *format);
-        else if (*++format == 's')
-            error = html_text(page, va_arg(args, const char *));
-        else
-            error = buf_append_char(page, '%');
+    while (*format && !page->is_full) {
+        size_t markup = strcspn(format, "%");
+        buf_append(page, format, markup);
+        format += markup;
+        if (strncmp(format, "%s", 2) == 0)
+            // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): clang 14 forgets va_start above
+            html_text(page, va_arg(args, const char *));
+        else if (*format)
+            buf_append_char(page, '%');
+        format += *format ? 2 : 0;
     }
     va_end(args);
-    return error;
+    return page->is_full ? -E2BIG : 0;
 }
 
 static int append_quoted(struct buf *page, const char *word, const char *quote_within)

@@ -1,8 +1,12 @@
 // virtual.h - files made on reading: their names, and their bytes as fixed renderings.
 //
 // A rendering is an immutable, counted value: the bytes of one generated file at one moment. It is
-// made when a file is looked up for its size or opened, and reused for up to a minute while the
-// directory's listing stays the same; whoever has it open keeps its bytes.
+// made when a file is looked up for its size or opened, once for all who ask meanwhile, and reused
+// while the directory's listing stays the same, for up to a minute and no longer than its links
+// allow; whoever has it open keeps its bytes. The same bytes again are the same rendering.
+//
+// One pure renderer a file, with a header that says what is in it: urls.h, report.h, sums.h;
+// status.tsv is publish/status.h's. What they are given is snapshot.h, gathered by collect.h.
 #pragma once
 
 #include "../publish/record_cache.h"
@@ -50,7 +54,9 @@ int virtuals_new(const struct virtuals_options *options, struct virtuals **ret_v
                  struct err *err);
 void virtuals_free(struct virtuals *virtuals);
 
-// Whether this generated file stands in that directory now (a listing of it is at hand), and
+// Whether this generated file stands in that directory now (a listing of it is at hand): the live
+// one where this mount made the directory or published into it, the others where the directory
+// holds files that would be in them (no directories, reference files or generated names). And
 // whether it is shown in listings (those that hold links are not, without a presigner).
 bool virtual_exists(struct virtuals *virtuals, const struct virtual_file *file,
                     const struct tree_listing *listing);
@@ -66,7 +72,9 @@ struct rendering {
 struct rendering *rendering_ref(struct rendering *rendering);
 void rendering_unref(struct rendering *rendering); // accepts NULL
 
-// Not for live files. EACCES where there is no presigner (the sentence says which option is
-// missing), or min_expires cannot be kept.
+// Not for live files (EINVAL). ENOENT where it does not stand. EACCES where there is no presigner
+// (the sentence says which option is missing), or min_expires cannot be kept (it says how long
+// links would live). Otherwise what the store or STS answered. May block for as long as they do;
+// ends soon when the call is cancelled.
 int virtual_render(struct virtuals *virtuals, struct call *call, const struct virtual_file *file,
                    const char *directory, struct rendering **ret_rendering, struct err *err);

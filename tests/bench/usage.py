@@ -42,7 +42,7 @@ def measure(argv, daemons=(), timeout_s=1800, **options):
         if child.returncode != 0:
             output.seek(0)
             raise RuntimeError("%s: exit %d\n%s" % (
-                " ".join(map(str, argv)), child.returncode,
+                " ".join(map(str, argv))[:500], child.returncode,
                 output.read().decode(errors="replace")[-4000:]))
     return Usage(wall_s, cpu, peaks.largest)
 

@@ -27,7 +27,7 @@ class Parked:
         held = "/blobs/" + self.image.layers[1].digest
         self.front.inject(faults.Hold(self.release), "GET", held, count=None)
         self.there = mount(**settings)
-        (self.there.path / "b").mkdir()
+        (self.there.path / "b").mkdir(exist_ok=True)
         self.references = self.there.reference_file(
             "%s/%s:v1 x.tar tag=a:b" % (self.front.host, repository))
         self.copy = self.there.start_command("cp", self.references, "b/")

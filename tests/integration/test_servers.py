@@ -192,6 +192,10 @@ class TestProxy:
         assert len(urllib.request.urlopen(link).read()) == 3 << 20
         assert front.seen("PUT", r"/a%3Ab%2Bc")[0].request_bytes == 3 << 20
 
+    def test_answers_tls_in_plain(self, through):
+        with pytest.raises(requests.exceptions.SSLError, match="WRONG_VERSION_NUMBER"):
+            requests.get(through[1].replace("http:", "https:"))
+
     def test_counts_matches(self, through):
         front, url, blob = through
         rule = front.inject(faults.Reply(503, "busy", {"Retry-After": "1"}), "GET", "/blobs/",

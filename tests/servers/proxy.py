@@ -186,6 +186,11 @@ class Proxy:
             conversation.close()
 
     def _serve_one(self, conversation, number):
+        if conversation.client.speaks_tls():
+            # As servers of plain HTTP do; clients that try both depend on it.
+            conversation.client.sock.sendall(
+                b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n400 Bad Request")
+            return False
         head = conversation.client.read_head()
         if head is None:
             return False
@@ -254,6 +259,9 @@ class _Stream:
             return bool(readable) and self.sock.recv(1, socket.MSG_PEEK) == b""
         except OSError:
             return True
+
+    def speaks_tls(self):
+        return self._file.peek(1)[:1] == b"\x16"
 
     def read_head(self):
         lines = []

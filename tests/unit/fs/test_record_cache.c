@@ -66,7 +66,8 @@ int s3_object_get(struct s3_client *client, struct call *call, const char *key, 
     atomic_fetch_sub(&store.under_way, 1);
     if (atomic_load(&call->is_cancelled))
         return err_set(err, EINTR, "cancelled");
-    if (store.failing_request && request >= store.failing_request)
+    bool is_late = store.failing_request && request > store.failing_request;
+    if (request == store.failing_request || (is_late && !store.is_failing_once))
         return err_set(err, EIO, "the store says no");
     if (strstr(key, "garbage"))
         return buf_append_text(ret_bytes, "{}");
@@ -372,13 +373,13 @@ static void test_failure_is_not_shared(void **state)
     struct record_cache *cache = new_cache();
     pthread_t threads[2];
     void *failed[2];
-    store.delay_ms = 100;
+    store.delay_ms = 200;
     store.failing_request = 1;
+    store.is_failing_once = true;
     pthread_create(&threads[0], NULL, ask_and_fail, cache);
-    usleep(50 * 1000);
+    while (store.requests == 0)
+        usleep(1000);
     pthread_create(&threads[1], NULL, ask_and_fail, cache);
-    usleep(100 * 1000);
-    store.failing_request = 0;
     pthread_join(threads[0], &failed[0]);
     pthread_join(threads[1], &failed[1]);
     assert_non_null(failed[0]);

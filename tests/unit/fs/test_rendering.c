@@ -28,9 +28,9 @@ static const struct clock test_clock = {.now_ms = test_now_ms, .monotonic_ms = t
 // Makes "1", "2", ... or the same text every time.
 static struct maker {
     atomic_int count;
-    const char *text; // NULL: the count
-    size_t size;      // not 0: so many bytes
-    atomic_int delay_ms;
+    const char *text;    // NULL: the count
+    size_t size;         // not 0: so many bytes
+    atomic_bool is_held; // does not end while this is set
     atomic_int error;
     int64_t reuse_ms;
 } maker;
@@ -40,7 +40,7 @@ static int make(void *context, struct call *call, struct buf *ret_bytes, int64_t
 {
     assert_ptr_equal(context, &maker);
     int number = ++maker.count;
-    for (int waited = 0; waited < maker.delay_ms; waited++) {
+    while (maker.is_held) {
         if (atomic_load(&call->is_cancelled))
             return err_set(err, EINTR, "cancelled");
         usleep(1000);
@@ -179,6 +179,7 @@ struct reader {
     struct call call;
     pthread_t thread;
     uint64_t version;
+    atomic_bool is_asking;
     int error;
     uint64_t id;
 };
@@ -197,19 +198,20 @@ static void *read_urls(void *context)
     return NULL;
 }
 
-// The first is the one who makes it.
+// Holds the making; the first reader is the one who makes, the others wait for it.
 static void start_readers(struct reader *readers, struct renderings *renderings, size_t count,
                           uint64_t version)
 {
     int before = maker.count;
+    maker.is_held = true;
     for (size_t i = 0; i < count; i++) {
         readers[i] = (struct reader){.renderings = renderings, .version = version};
         call_init(&readers[i].call, &test_clock);
         pthread_create(&readers[i].thread, NULL, read_urls, &readers[i]);
-        while (maker.count == before)
+        while (maker.count == before || !readers[i].is_asking)
             usleep(1000);
     }
-    usleep(50 * 1000);
+    usleep(100 * 1000);
 }
 
 static void join_readers(struct reader *readers, size_t count)
@@ -226,9 +228,9 @@ static void test_made_once_for_all_who_wait(void **state)
     // Also where it may not be reused: what was begun no earlier than one came is fresh.
     for (int reuse_ms = 1000; reuse_ms >= 0; reuse_ms -= 1000) {
         maker.count = 0;
-        maker.delay_ms = 200;
         maker.reuse_ms = reuse_ms;
         start_readers(readers, renderings, READERS, (uint64_t)reuse_ms + 1);
+        maker.is_held = false;
         join_readers(readers, READERS);
         for (size_t i = 0; i < READERS; i++) {
             assert_int_equal(readers[i].error, 0);
@@ -245,11 +247,19 @@ static void test_newer_listing(void **state)
     (void)state;
     struct renderings *renderings = start();
     struct reader older;
-    maker.delay_ms = 200;
+    struct reader newer;
     start_readers(&older, renderings, 1, 1);
-    check(renderings, "a", "urls.tsv", 2, "2");
+    newer = (struct reader){.renderings = renderings, .version = 2};
+    call_init(&newer.call, &test_clock);
+    pthread_create(&newer.thread, NULL, read_urls, &newer);
+    usleep(100 * 1000);
+    maker.is_held = false;
     join_readers(&older, 1);
+    join_readers(&newer, 1);
     assert_int_equal(older.error, 0);
+    assert_int_equal(newer.error, 0);
+    assert_int_not_equal(older.id, newer.id);
+    assert_int_equal(maker.count, 2);
     renderings_free(renderings);
 }
 
@@ -258,9 +268,9 @@ static void test_failure_is_shared(void **state)
     (void)state;
     struct renderings *renderings = start();
     struct reader readers[READERS];
-    maker.delay_ms = 200;
     maker.error = EACCES;
     start_readers(readers, renderings, READERS, 1);
+    maker.is_held = false;
     join_readers(readers, READERS);
     for (size_t i = 0; i < READERS; i++)
         assert_int_equal(readers[i].error, -EACCES);
@@ -274,11 +284,12 @@ static void test_interrupted_maker(void **state)
     (void)state;
     struct renderings *renderings = start();
     struct reader readers[3];
-    maker.delay_ms = 300;
     start_readers(readers, renderings, 3, 1);
     call_cancel(&readers[0].call);
-    join_readers(readers, 3);
+    pthread_join(readers[0].thread, NULL);
     assert_int_equal(readers[0].error, -EINTR);
+    maker.is_held = false;
+    join_readers(readers + 1, 2);
     assert_int_equal(readers[1].error, 0);
     assert_int_equal(readers[2].error, 0);
     assert_int_equal(maker.count, 2);
@@ -290,11 +301,11 @@ static void test_interrupted_waiter(void **state)
     (void)state;
     struct renderings *renderings = start();
     struct reader readers[3];
-    maker.delay_ms = 300;
     start_readers(readers, renderings, 3, 1);
     call_cancel(&readers[1].call);
     pthread_join(readers[1].thread, NULL);
     assert_int_equal(readers[1].error, -EINTR);
+    maker.is_held = false;
     pthread_join(readers[0].thread, NULL);
     pthread_join(readers[2].thread, NULL);
     assert_int_equal(readers[0].error, 0);

@@ -208,19 +208,19 @@ static void what_it_may_not(void **state)
     (void)state;
     static const struct {
         int status;
-        const char *body;
         int errnum;
+        const char *body;
     } cases[] = {
-        {404, "{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\"}]}", ENOENT},
-        {410, "", ENOENT},
-        {400, "{\"errors\":[{\"code\":\"NAME_INVALID\",\"message\":\"x\"}]}", EINVAL},
-        {400, "", EPROTO},
-        {405, "{\"errors\":", EPROTO},
-        {418, "[]", EPROTO},
-        {451, "", EACCES},
-        {401, "", EACCES}, // without a challenge
-        {304, "", EPROTO},
-        {501, "", EIO},
+        {404, ENOENT, "{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\"}]}"},
+        {410, ENOENT, ""},
+        {400, EINVAL, "{\"errors\":[{\"code\":\"NAME_INVALID\",\"message\":\"x\"}]}"},
+        {400, EPROTO, ""},
+        {405, EPROTO, "{\"errors\":"},
+        {418, EPROTO, "[]"},
+        {451, EACCES, ""},
+        {401, EACCES, ""}, // without a challenge
+        {304, EPROTO, ""},
+        {501, EIO, ""},
     };
     registry.answer = fail_some;
     failure.count = 0;

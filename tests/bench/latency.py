@@ -1,0 +1,71 @@
+"""How long `ls` and `cat urls.tsv` take on an idle mount and beside 64 publishes,
+in a directory of twenty tarballs and in the very one that is published into."""
+
+import concurrent.futures
+import statistics
+import subprocess
+import time
+
+from . import tiny, ways
+from .memory import AT_ONCE, publish_at_once, small_images
+from .rounds import say
+from .table import Section
+
+PAUSE_S = 0.1
+LIMIT_MS = 200
+
+
+def run(scene):
+    say("latency, idle and beside %d publishes" % AT_ONCE)
+    images = [scene.image("bench/tiny-%02d:1" % at, tiny.LAYERS, tiny.BYTES, str(at))
+              for at in range(tiny.IMAGES)]
+    small_images(scene)
+    with scene.bucket() as bucket, scene.mount(bucket) as mount:
+        ways.publish(mount, "settled", *("%s/%s" % (scene.registry.host, image.name)
+                                         for image in images))
+        (mount.path / "build").mkdir()
+        commands = {
+            "ls DIR": ["ls", mount.path / "settled"],
+            "cat DIR/urls.tsv": ["cat", mount.path / "settled/urls.tsv"],
+            "ls DIR, the one published into": ["ls", mount.path / "build"],
+            "cat status.tsv of that": ["cat", mount.path / "build/status.tsv"],
+        }
+        idle = {what: [_time(command) for _ in range(scene.scale.samples)]
+                for what, command in commands.items() if "status" not in what}
+        busy = _beside(lambda: publish_at_once(scene, mount), commands)
+
+    section = Section("Milliseconds of a command, beside %d publishes" % AT_ONCE, [
+        "command", "idle: median", "idle: most", "busy: median", "busy: most", "samples"])
+    for what in commands:
+        alone = idle.get(what)
+        section.rows.append([what, *(_figures(alone) if alone else ("-", "-")),
+                             *_figures(busy[what]), str(len(busy[what]))])
+    for what in ("ls DIR", "cat DIR/urls.tsv"):
+        section.at_most("ms, busy, median: " + what, statistics.median(busy[what]), LIMIT_MS,
+                        "%.0f")
+    return [section]
+
+
+def _time(command):
+    started = time.monotonic()
+    subprocess.run([str(arg) for arg in command], check=False, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    took_ms = (time.monotonic() - started) * 1000
+    time.sleep(PAUSE_S)
+    return took_ms
+
+
+def _beside(work, commands):
+    """Samples of the commands, in turn, as long as `work` takes."""
+    samples = {what: [] for what in commands}
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        working = beside.submit(work)
+        while not working.done():
+            for what, command in commands.items():
+                samples[what].append(_time(command))
+        working.result()
+    return samples
+
+
+def _figures(samples):
+    return "%.0f" % statistics.median(samples), "%.0f" % max(samples)
