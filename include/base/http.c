@@ -317,7 +317,10 @@ int http_perform(struct http_client *client, struct call *call, const struct htt
     http_exchange_init(&x, call, request, ret_response);
     r = perform_on(client, handle->easy, &x, host, err);
     http_exchange_done(&x);
-    http_pool_give_back(client->pool, handle);
+    if (x.was_connected)
+        http_pool_give_back(client->pool, handle);
+    else
+        http_pool_drop(handle);
     return r;
 }
 

@@ -120,6 +120,11 @@ static struct http_handle *take_last_locked(struct http_pool *pool)
     return last;
 }
 
+void http_pool_drop(struct http_handle *handle)
+{
+    handle_free(handle);
+}
+
 void http_pool_give_back(struct http_pool *pool, struct http_handle *handle)
 {
     // Keeps the connection, forgets every pointer to the exchange.

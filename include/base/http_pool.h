@@ -30,3 +30,6 @@ void http_pool_free(struct http_pool *pool); // accepts NULL; every handle must 
 struct http_handle *http_pool_take(struct http_pool *pool, const char *origin);
 // Resets the handle and keeps it, or the one that was idle for longest goes.
 void http_pool_give_back(struct http_pool *pool, struct http_handle *handle);
+// Instead of the above, for a handle that found no connection: libcurl 7.88 keeps its buffer after
+// a failed name lookup, and takes no buffer size on it any more.
+void http_pool_drop(struct http_handle *handle);

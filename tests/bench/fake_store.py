@@ -13,6 +13,8 @@ from .fake_http import serve
 
 PART_ETAG = '"%s"' % hashlib.md5(b"a part").hexdigest()
 
+NO_SUCH_KEY = b"<Error><Code>NoSuchKey</Code></Error>"
+
 
 class Store:
     def __init__(self):
@@ -61,7 +63,7 @@ class Store:
 
     def _get(self, key, request, answer):
         if key not in self._objects:
-            answer(404)
+            answer(404, None, NO_SUCH_KEY if request.method == "GET" else b"")
             return
         size, body, headers = self._objects[key]
         headers = {"Last-Modified": "Tue, 02 Jan 2024 03:04:05 GMT", **headers}

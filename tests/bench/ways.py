@@ -20,7 +20,10 @@ def ours(scene, image, registry=None, endpoint=None, **options):
 def publish(mount, directory, *lines, name="images.ref"):
     (mount.path / directory).mkdir(parents=True, exist_ok=True)
     file = mount.reference_file(*lines, name=name)
-    return measure(["cp", file, mount.path / directory], [mount.pid])
+    try:
+        return measure(["cp", file, mount.path / directory], [mount.pid])
+    except RuntimeError as error:
+        raise RuntimeError("%s: %s" % (error, mount.why(directory))) from error
 
 
 def mover(scene, image, registry=None, endpoint=None):

@@ -3,6 +3,7 @@ or the caller learns of it, with the right errno and a sentence, and nothing rem
 """
 
 import errno
+import functools
 import os
 import re
 
@@ -22,16 +23,21 @@ TOOLS = {
 }
 
 
+@functools.lru_cache()
+def pushed(registry):
+    """The image of all these tests, in the registry once."""
+    return images.Image([images.layer("large", 9 * MIB, compression=None), images.layer("b"),
+                         images.layer("c", 70000)]).push(registry, "faults/app", "v1")
+
+
 class Scene:
     """A registry with an image and a store, each behind a proxy, and a mount."""
 
-    def __init__(self, registry, store, repository, mount, proxy):
+    def __init__(self, registry, store, mount, proxy):
         self.store = store
-        self.image = images.Image([images.layer("large", 9 * MIB, compression=None),
-                                   images.layer("b"), images.layer("c", 70000)])
-        self.image.push(registry, repository, "v1")
+        self.image = pushed(registry)
         self.registry, self.s3 = proxy(registry.url), proxy(store.endpoint)
-        self.reference = "%s/%s:v1" % (self.registry.host, repository)
+        self.reference = self.registry.host + "/faults/app:v1"
         self._mount = mount
         self.there = None
 
@@ -74,8 +80,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene(registry, store, repository, mount, proxy):
-    return Scene(registry, store, repository, mount, proxy)
+def scene(registry, store, mount, proxy):
+    return Scene(registry, store, mount, proxy)
 
 
 def spoil(scene, cause):

@@ -1,5 +1,6 @@
 """While a publish is under way: the mount answers, and whoever waits can be stopped."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -15,13 +16,19 @@ from servers import faults, images
 MIB = 1 << 20
 
 
+@functools.lru_cache()
+def pushed(registry):
+    """The image of all these tests, in the registry once."""
+    return images.Image([images.layer("first", 6 * MIB, compression=None),
+                         images.layer("held", 6 * MIB, compression=None)]).push(
+                             registry, "interrupt/app", "v1")
+
+
 class Parked:
     """A `cp` that waits, because one layer of its image is held back."""
 
-    def __init__(self, registry, repository, mount, proxy, **settings):
-        self.image = images.Image([images.layer("first", 6 * MIB, compression=None),
-                                   images.layer("held", 6 * MIB, compression=None)])
-        self.image.push(registry, repository, "v1")
+    def __init__(self, registry, mount, proxy, **settings):
+        self.image = pushed(registry)
         self.front = proxy(registry.url)
         self.release = threading.Event()
         held = "/blobs/" + self.image.layers[1].digest
@@ -29,7 +36,7 @@ class Parked:
         self.there = mount(**settings)
         (self.there.path / "b").mkdir(exist_ok=True)
         self.references = self.there.reference_file(
-            "%s/%s:v1 x.tar tag=a:b" % (self.front.host, repository))
+            self.front.host + "/interrupt/app:v1 x.tar tag=a:b")
         self.copy = self.there.start_command("cp", self.references, "b/")
         self.front.wait_for("GET", held)
 
@@ -45,11 +52,11 @@ class Parked:
 
 
 @pytest.fixture
-def parked(registry, repository, mount, proxy):
+def parked(registry, mount, proxy):
     made = []
 
     def factory(**settings):
-        made.append(Parked(registry, repository, mount, proxy, **settings))
+        made.append(Parked(registry, mount, proxy, **settings))
         return made[-1]
 
     yield factory

@@ -168,6 +168,18 @@ static void headers_and_secrets_are_sent(void **state)
     test_server_stop(server);
 }
 
+// Again and again: a handle that found no name must not spoil the next try.
+static void an_unknown_name_is_one_each_time(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 3; i++) {
+        struct http_request request = {.method = "GET", .url = "http://nosuchhost.invalid/"};
+        assert_int_equal(perform(f, &request), -EHOSTUNREACH);
+        assert_non_null(strstr(f->err.text, "nosuchhost.invalid"));
+        http_response_done(&f->response);
+    }
+}
+
 // What could smuggle a header or a request in is refused before anything is sent.
 static void unsendable_requests_are_refused(void **state)
 {
@@ -638,6 +650,7 @@ int main(void)
         TEST(answer_is_taken_apart),
         TEST(request_goes_out_as_it_is),
         TEST(headers_and_secrets_are_sent),
+        TEST(an_unknown_name_is_one_each_time),
         TEST(unsendable_requests_are_refused),
         TEST(body_of_pieces),
         TEST(empty_body),

@@ -31,6 +31,7 @@ static struct {
     atomic_int most_under_way;
     atomic_int delay_ms;
     atomic_int failing_request;     // this one and all later ones fail with EIO; 0: none
+    atomic_bool is_failing_once;    // only that one
     atomic_bool is_answering_known; // also keys that do not hold "known"
 } store;
 
