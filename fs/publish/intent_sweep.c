@@ -74,7 +74,9 @@ struct stray {
     char *key;
     char *id;
     int64_t initiated_ms;
-    bool is_claimed; // it may as well be that of a process that lives
+    const struct stray *twin; // the same upload, found for another suspect; NULL: none before this
+    bool is_claimed;          // it may as well be that of a process that lives
+    bool is_aborted;
 };
 
 struct hunt {
@@ -336,14 +338,32 @@ static void settle_stray(void *context, size_t i)
     if (stray->is_claimed)
         log_event(LOG_LEVEL_DEBUG, "an upload that may be a living mount's is left alone", "key",
                   stray->key, NULL);
-    if (stray->is_claimed || first_failure_is_final(&hunt->failure)) {
-        set_unclear(hunt, stray->suspect, NULL);
-    } else if (abort_stray(hunt, stray, &err) < 0) {
-        set_unclear(hunt, stray->suspect, &err);
-    } else {
-        pthread_mutex_lock(&hunt->lock);
-        stray->suspect->aborted_count++;
-        pthread_mutex_unlock(&hunt->lock);
+    if (stray->is_claimed || stray->twin || first_failure_is_final(&hunt->failure))
+        return;
+    stray->is_aborted = abort_stray(hunt, stray, &err) == 0;
+    if (!stray->is_aborted)
+        first_failure_note(&hunt->failure, &err);
+}
+
+static void find_twins(struct hunt *hunt)
+{
+    for (size_t i = 1; i < hunt->stray_count; i++)
+        for (size_t k = 0; k < i && !hunt->strays[i].twin; k++)
+            if (strcmp(hunt->strays[k].id, hunt->strays[i].id) == 0 &&
+                strcmp(hunt->strays[k].key, hunt->strays[i].key) == 0)
+                hunt->strays[i].twin = &hunt->strays[k];
+}
+
+static void settle_strays(struct hunt *hunt)
+{
+    find_twins(hunt);
+    side_by_side(hunt->stray_count, ASKED_AT_ONCE, settle_stray, hunt);
+    for (size_t i = 0; i < hunt->stray_count; i++) {
+        const struct stray *stray = &hunt->strays[i];
+        if (stray->twin ? stray->twin->is_aborted : stray->is_aborted)
+            stray->suspect->aborted_count++;
+        else
+            stray->suspect->is_unclear = true;
     }
 }
 
@@ -365,7 +385,7 @@ int intent_sweep_abort(const struct intent_place *place, struct call *call,
         for (size_t i = 0; i < hunt.stray_count; i++)
             set_unclear(&hunt, hunt.strays[i].suspect, &ask_err);
     } else {
-        side_by_side(hunt.stray_count, ASKED_AT_ONCE, settle_stray, &hunt);
+        settle_strays(&hunt);
     }
     for (size_t i = 0; i < hunt.stray_count; i++) {
         free(hunt.strays[i].key);

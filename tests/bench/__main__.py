@@ -4,6 +4,7 @@ import argparse
 import importlib
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -40,24 +41,34 @@ def scale_of(args):
     return scale
 
 
-def main():
-    args = arguments()
-    names = args.names or MEASUREMENTS
-    started = time.monotonic()
+def measured(args, scale):
+    """The tables' text, printed as they come, and the load before each."""
+    texts, loads = [], []
     directory = tempfile.mkdtemp(prefix="bench-", dir="/tmp")   # short: it holds sockets
-    sections = []
     try:
-        with Scene(directory, scale_of(args)) as scene:
+        with Scene(directory, scale) as scene:
             for name in MEASUREMENTS:
-                if name in names:
-                    made = importlib.import_module("bench." + name).run(scene)
-                    print(*(section.text() for section in made), sep="\n", flush=True)
-                    sections += made
+                if args.names and name not in args.names:
+                    continue
+                loads.append("%s %s" % (name, page.load()))
+                for section in importlib.import_module("bench." + name).run(scene):
+                    texts.append(section.text())
+                    print(texts[-1], flush=True)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    say("took %.0f s" % (time.monotonic() - started))
+    return "\n".join(texts), loads
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))    # and so clean up
+    args = arguments()
+    started = time.monotonic()
+    text, loads = measured(args, scale_of(args))
+    took_s = time.monotonic() - started
+    say("took %.0f s" % took_s)
     if args.write:
-        page.write(SOURCE / "docs" / "benchmarks.md", sections, args, scale_of(args))
+        page.write(SOURCE / "docs" / "benchmarks.md", text,
+                   " ".join(["tools/bench", *sys.argv[1:]]), took_s, loads)
 
 
 if __name__ == "__main__":
