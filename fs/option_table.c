@@ -247,17 +247,24 @@ int option_list_append(char ***list, const char *text, struct err *err)
     return 0;
 }
 
+// One host, or several where their commas were escaped.
 static int take_host(const struct option *option, const char *value, struct options *options,
                      struct err *err)
 {
-    if (!is_host(value))
-        return refuse(option, value, "a registry's host such as ghcr.io or 10.0.0.5:5000", err);
-    auto_free char *host = strdup(value);
-    if (!host)
+    auto_free char *hosts = strdup(value);
+    if (!hosts)
         return err_no_memory(err);
-    for (char *c = host; *c; c++)
+    for (char *c = hosts; *c; c++)
         *c = (char)tolower((unsigned char)*c);
-    return option_list_append(field_of(option, options), host, err);
+    char *rest = hosts;
+    do {
+        const char *host = strsep(&rest, ",");
+        if (!is_host(host))
+            return refuse(option, host, "a registry's host such as ghcr.io or 10.0.0.5:5000", err);
+        if (option_list_append(field_of(option, options), host, err) < 0)
+            return -err->errnum;
+    } while (rest);
+    return 0;
 }
 
 // ---- the options -------------------------------------------------------------------------------

@@ -75,6 +75,8 @@ class Podman:
     def start(self):
         self.dir.mkdir(parents=True, exist_ok=True)
         (self.dir / "tmp").mkdir(exist_ok=True)
+        # Its locks would else be shared with every other podman of the machine.
+        (self.dir / "containers.conf").write_text('[engine]\nlock_type = "file"\n')
         self("version")
         return self
 
@@ -83,7 +85,8 @@ class Podman:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def __call__(self, *args, **options):
-        env = dict(os.environ, TMPDIR=str(self.dir / "tmp"))
+        env = dict(os.environ, TMPDIR=str(self.dir / "tmp"),
+                   CONTAINERS_CONF=str(self.dir / "containers.conf"))
         return run(["podman", "--root", self.dir / "root", "--runroot", self.dir / "run",
                     "--tmpdir", self.dir / "libpod", "--storage-driver", "vfs",
                     "--cgroup-manager", "cgroupfs", "--events-backend", "none",

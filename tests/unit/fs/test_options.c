@@ -214,6 +214,11 @@ static void test_lists(void **state)
     assert_null(options.insecure_registries[1]);
     assert_int_equal(options.parallel, 4);
     options_done(&options);
+    options = taken("registries=ghcr.io\\,quay.io");
+    assert_string_equal(options.registries[1], "quay.io");
+    assert_null(options.registries[2]);
+    options_done(&options);
+    assert_refused("registries=ghcr.io\\,", "host");
     assert_refused("registries=ghcr.io,paralel=4", "unknown option 'paralel'");
     assert_refused("registries=ghcr.io,overwrit", "unknown option 'overwrit'");
     assert_refused("registries=ghcr.io,parallel=4,quay.io", "unknown option 'quay.io'");
