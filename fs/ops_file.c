@@ -107,10 +107,16 @@ void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 
 // ---- reading -----------------------------------------------------------------------------------
 
-static void reply_slice(fuse_req_t req, const char *bytes, size_t count, size_t size, off_t offset)
+// Bytes that the handle holds. The kernel may release it as soon as it has them, before the reply
+// function has returned.
+static void reply_held(fuse_req_t req, struct handle *handle, const char *bytes, size_t count,
+                       size_t size, off_t offset)
 {
+    struct handles *handles = ops_of(req)->handles;
     size_t from = (uint64_t)offset < count ? (size_t)offset : count;
+    handle_ref(handles, handle);
     fuse_reply_buf(req, bytes + from, size < count - from ? size : count - from);
+    handle_unref(handles, handle);
 }
 
 static void read_object(fuse_req_t req, struct handle *handle, size_t size, off_t offset)
@@ -146,10 +152,10 @@ void ops_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, struct f
         read_object(req, handle, size, offset);
         break;
     case HANDLE_RENDERING:
-        reply_slice(req, handle->rendering->bytes, handle->rendering->size, size, offset);
+        reply_held(req, handle, handle->rendering->bytes, handle->rendering->size, size, offset);
         break;
     case HANDLE_LIVE:
-        reply_slice(req, buf_text(&handle->live), handle->live.size, size, offset);
+        reply_held(req, handle, buf_text(&handle->live), handle->live.size, size, offset);
         break;
     case HANDLE_WRITER:
     case HANDLE_DIRECTORY:

@@ -83,7 +83,10 @@ static void *sweep(void *argument)
 {
     struct intents *intents = argument;
     struct err err = {0};
-    if (intent_sweep_run(&intents->place, &intents->sweeping, &err) < 0 && err.errnum != EINTR)
+    int error = intent_sweep_run(&intents->place, &intents->sweeping, &err);
+    if (error == 0)
+        log_event(LOG_LEVEL_DEBUG, "no uploads of mounts that were killed are left", NULL);
+    else if (error != -EINTR)
         log_err(LOG_LEVEL_WARN,
                 "uploads of mounts that were killed are left to the next mount, or to the "
                 "bucket's lifecycle rule",

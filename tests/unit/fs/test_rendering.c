@@ -189,6 +189,7 @@ static void *read_urls(void *context)
     struct reader *reader = context;
     struct rendering *rendering;
     struct err err = {0};
+    reader->is_asking = true;
     reader->error =
         get(reader->renderings, &reader->call, "a", "urls.tsv", reader->version, &rendering, &err);
     if (reader->error == 0) {
