@@ -113,21 +113,6 @@ static int begin_upload(struct image *image, struct call *call, struct err *err)
     return create_upload(image, call, &put, err);
 }
 
-static int check_key(const struct image *image, struct err *err)
-{
-    // The record's key is the longest that belongs to it: its own name, an ETag, a directory.
-    auto_free char *record_key = record_object_key(image->place->prefix, image->key,
-                                                   "\"00000000000000000000000000000000-10000\"");
-    if (!record_key)
-        return err_no_memory(err);
-    if (strlen(record_key) > S3_KEY_SIZE_MAX)
-        return err_set(err, ENAMETOOLONG,
-                       "directory and name are %zu bytes too long: with its record's key it has to "
-                       "fit into S3's %d bytes",
-                       strlen(record_key) - S3_KEY_SIZE_MAX, S3_KEY_SIZE_MAX);
-    return 0;
-}
-
 int image_prepare(struct image *image, struct call *call, struct err *err)
 {
     const struct image_place *place = image->place;
@@ -136,8 +121,7 @@ int image_prepare(struct image *image, struct call *call, struct err *err)
         .parallel = (unsigned)place->parallel,
     };
     bool is_there;
-    if (check_key(image, err) < 0 ||
-        registry_image_resolve(place->registry, call, &image->line->reference,
+    if (registry_image_resolve(place->registry, call, &image->line->reference,
                                &image->line->platform, &image->resolved, err) < 0 ||
         archive_new(image->resolved, image->line->tag, image->line->format, &image->archive, err) <
             0 ||

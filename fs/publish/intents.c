@@ -85,7 +85,7 @@ static void *sweep(void *argument)
     struct err err = {0};
     int error = intent_sweep_run(&intents->place, &intents->sweeping, &err);
     if (error == 0)
-        log_event(LOG_LEVEL_DEBUG, "no uploads of mounts that were killed are left", NULL);
+        log_event(LOG_LEVEL_DEBUG, "looked for uploads of mounts that were killed", NULL);
     else if (error != -EINTR)
         log_err(LOG_LEVEL_WARN,
                 "uploads of mounts that were killed are left to the next mount, or to the "

@@ -2,12 +2,12 @@
 
 #include "../call_wait.h"
 #include "../path.h"
+#include "../side_by_side.h"
 #include "base/log.h"
 #include "base/scope.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,7 +171,6 @@ struct reading {
     struct call *call;
     struct record_entry **claimed;
     size_t count;
-    atomic_size_t next;
     atomic_bool has_failed; // whoever sets it writes err
     struct err *err;
 };
@@ -195,53 +194,35 @@ static void settle(struct record_cache *cache, struct record_entry *entry, struc
     pthread_mutex_unlock(&cache->lock);
 }
 
-static void *read_claimed(void *context)
+static void read_claimed(void *context, size_t index)
 {
     struct reading *reading = context;
     struct record_cache *cache = reading->cache;
 
-    while (!atomic_load(&reading->has_failed)) {
-        size_t index = atomic_fetch_add(&reading->next, 1);
-        if (index >= reading->count)
-            break;
-        struct record_entry *entry = reading->claimed[index];
-        struct record *record = NULL;
-        struct err err = {0};
-        int error = record_load(cache->client, reading->call, cache->prefix, entry->key,
-                                entry->etag, &record, &err);
-        if (error < 0 && error != -ENOENT && error != -EBADMSG) {
-            if (!atomic_exchange(&reading->has_failed, true))
-                *reading->err = err;
-            break;
-        }
-        // Nobody above will hear of it: for them the record is missing.
-        if (error == -EBADMSG)
-            log_err(LOG_LEVEL_WARN, "record left aside", &err, "key", entry->key, NULL);
-        if (record)
-            drop_layers(record);
-        settle(cache, entry, record);
+    if (atomic_load(&reading->has_failed))
+        return;
+    struct record_entry *entry = reading->claimed[index];
+    struct record *record = NULL;
+    struct err err = {0};
+    int error = record_load(cache->client, reading->call, cache->prefix, entry->key, entry->etag,
+                            &record, &err);
+    if (error < 0 && error != -ENOENT && error != -EBADMSG) {
+        if (!atomic_exchange(&reading->has_failed, true))
+            *reading->err = err;
+        return;
     }
-    return NULL;
+    // Nobody above will hear of it: for them the record is missing.
+    if (error == -EBADMSG)
+        log_err(LOG_LEVEL_WARN, "record left aside", &err, "key", entry->key, NULL);
+    if (record)
+        drop_layers(record);
+    settle(cache, entry, record);
 }
 
 // 0, or the first error; every claimed entry is settled afterwards.
 static int read_side_by_side(struct reading *reading)
 {
-    pthread_t threads[RECORD_CACHE_READERS - 1];
-    size_t thread_count = 0;
-    sigset_t all;
-    sigset_t before;
-
-    // Signals belong to the thread that waits for them.
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (thread_count < ARRAY_SIZE(threads) && thread_count + 1 < reading->count &&
-           pthread_create(&threads[thread_count], NULL, read_claimed, reading) == 0)
-        thread_count++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    read_claimed(reading);
-    for (size_t i = 0; i < thread_count; i++)
-        pthread_join(threads[i], NULL);
+    side_by_side(reading->count, RECORD_CACHE_READERS, read_claimed, reading);
     if (!atomic_load(&reading->has_failed))
         return 0;
 

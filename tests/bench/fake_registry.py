@@ -4,10 +4,11 @@
 """
 
 import hashlib
+import json
 import re
 import sys
 
-from servers.images import OCI, digest_of, _json
+from servers.images import OCI, digest_of
 
 from .fake_http import serve
 
@@ -38,14 +39,14 @@ class Registry:
         sizes = [size // layers + (at - layers // 2) * 1000003 for at in range(layers)]
         named = digests(sizes)
         self._zeros = {named[size]: size for size in sizes}
-        config = _json({"architecture": "amd64", "os": "linux", "rootfs": {
-            "type": "layers", "diff_ids": [named[size] for size in sizes]}})
-        self._manifest = _json({
+        config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {
+            "type": "layers", "diff_ids": [named[size] for size in sizes]}}).encode()
+        self._manifest = json.dumps({
             "schemaVersion": 2, "mediaType": OCI["manifest"],
             "config": {"mediaType": OCI["config"], "digest": digest_of(config),
                        "size": len(config)},
             "layers": [{"mediaType": OCI["layer"], "digest": named[size], "size": size}
-                       for size in sizes]})
+                       for size in sizes]}).encode()
         self._config = {digest_of(config): config}
 
     def handle(self, request, answer):

@@ -2,14 +2,13 @@
 in a directory of twenty tarballs and in the very one that is published into."""
 
 import concurrent.futures
-import statistics
 import subprocess
 import time
 
 from . import tiny, ways
 from .memory import AT_ONCE, publish_at_once, small_images
 from .rounds import say
-from .table import Section
+from .table import Section, median
 
 PAUSE_S = 0.1
 LIMIT_MS = 200
@@ -17,12 +16,10 @@ LIMIT_MS = 200
 
 def run(scene):
     say("latency, idle and beside %d publishes" % AT_ONCE)
-    images = [scene.image("bench/tiny-%02d:1" % at, tiny.LAYERS, tiny.BYTES, str(at))
-              for at in range(tiny.IMAGES)]
     small_images(scene)
     with scene.bucket() as bucket, scene.mount(bucket) as mount:
         ways.publish(mount, "settled", *("%s/%s" % (scene.registry.host, image.name)
-                                         for image in images))
+                                         for image in tiny.images(scene)))
         (mount.path / "build").mkdir()
         commands = {
             "ls DIR": ["ls", mount.path / "settled"],
@@ -41,7 +38,7 @@ def run(scene):
         section.rows.append([what, *(_figures(alone) if alone else ("-", "-")),
                              *_figures(busy[what]), str(len(busy[what]))])
     for what in ("ls DIR", "cat DIR/urls.tsv"):
-        section.at_most("ms, busy, median: " + what, statistics.median(busy[what]), LIMIT_MS,
+        section.at_most("ms, busy, median: " + what, median(busy[what]), LIMIT_MS,
                         "%.0f")
     return [section]
 
@@ -68,4 +65,4 @@ def _beside(work, commands):
 
 
 def _figures(samples):
-    return "%.0f" % statistics.median(samples), "%.0f" % max(samples)
+    return "%.0f" % median(samples), "%.0f" % max(samples)

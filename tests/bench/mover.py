@@ -1,17 +1,17 @@
 """The plain mover: an image's bytes from a registry to S3, with the digests of
 each layer and of the whole file, as fast as plain Python reasonably goes.
 
-    python3 -m bench.mover REGISTRY NAME:TAG ENDPOINT BUCKET KEY
+    python3 -m bench.mover REGISTRY NAME:TAG ENDPOINT BUCKET KEY [md5]
 
 Parts of 16 MiB, four threads, ranged GETs straight into buffers that are used
 again, one thread that hashes in the file's order beside them, UploadPart with an
-unsigned payload. It publishes a tar of the blobs; it retries nothing, checks
+unsigned payload ("md5": and a Content-MD5, as prereleasefs sends it over plain
+HTTP, for the store to check). It publishes a tar of the blobs; it retries nothing, checks
 nothing but digests, and would leave an upload behind if it failed.
 """
 
 import hashlib
 import http.client
-import io
 import json
 import os
 import queue
@@ -128,10 +128,11 @@ class Hasher:
 
 
 class Move:
-    def __init__(self, host, name, endpoint, bucket, key):
+    def __init__(self, host, name, endpoint, bucket, key, *flags):
         self._host = host
         self._repository, self._tag = name.split(":")
         self._endpoint, self._bucket, self._key = endpoint, bucket, key
+        self._with_md5 = "md5" in flags
 
     def run(self):
         registry = Registry(self._host, self._repository)
@@ -200,7 +201,8 @@ class Move:
                 self._buffers.put(buffer)
 
         self._full.put((index, begin, view, done))
-        self._etags[index] = store.upload_part(self._key, self._upload, index + 1, view)
+        self._etags[index] = store.upload_part(self._key, self._upload, index + 1, view,
+                                               self._with_md5)
         done()
 
 

@@ -13,11 +13,12 @@ this machine's; what is claimed is ratios.** Ways to do a thing were taken in tu
 medians, a ratio is the median of the rounds' own ratios, and goals that were not met are shown as such.
 
 - `wall`: seconds until the command is back. `CPU`: user and system seconds of the way's own processes, a mount's daemon and
-  dockerd included, the servers not. `peak RSS`: of the largest of those processes, the most of all rounds.
+  dockerd included; `servers' CPU`: what the servers took meanwhile. `peak RSS`: of the largest of the way's processes, the
+  most of all rounds.
 - `cp x.ref DIR/`: a fresh mount of a fresh bucket with the program's defaults (`memory=128M`, `parallel=8`), links on.
 - `plain mover`: `tests/bench/mover.py`, the same bytes through Python: ranged GETs into buffers that are used again, 16 MiB
   parts, 4 threads, SHA-256 of each layer and of the file, unsigned payloads, no retries. Over plain HTTP, as here,
-  prereleasefs also sends an MD5 with each part, which the mover does not.
+  prereleasefs also sends an MD5 with each part, for the store to check; `MD5 too` is the mover with that.
 - `skopeo, aws s3 cp`: `skopeo copy` to an oci-archive file on disk, then `aws s3 cp` of it.
 - `docker`: `docker pull; docker save | gzip; aws s3 cp`, dockerd with an empty data root on overlayfs; once.
 - All layers are gzip, as a registry's are, and unpack to two and a half times their size.

@@ -3,8 +3,8 @@
 from . import ways
 from .rounds import Rounds, say
 
-OURS, MOVER, SKOPEO, DOCKER = ("cp x.ref DIR/", "plain mover", "skopeo, aws s3 cp",
-                               "docker pull, save, gzip, aws s3 cp")
+OURS, MOVER, MOVER_MD5 = "cp x.ref DIR/", "plain mover", "plain mover, MD5 too"
+SKOPEO, DOCKER = "skopeo, aws s3 cp", "docker pull, save, gzip, aws s3 cp"
 
 
 def run(scene):
@@ -16,6 +16,7 @@ def _one(scene, image, with_docker):
     rounds = Rounds({
         OURS: lambda: ways.ours(scene, image),
         MOVER: lambda: ways.mover(scene, image),
+        MOVER_MD5: lambda: ways.mover(scene, image, None, None, "md5"),
         SKOPEO: lambda: ways.skopeo(scene, image),
     }, scene.scale.runs)
     if with_docker:     # minutes: once

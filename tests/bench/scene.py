@@ -14,6 +14,7 @@ from mounted import Mount
 from servers.ceph import Ceph
 from servers.registry import Registry
 
+from . import usage
 from .line import Line
 
 MB = 1000 * 1000
@@ -65,6 +66,7 @@ class Scene:
     def __enter__(self):
         self.store = Ceph(self.dir / "c", STORE_BYTES).start()
         self.registry = Registry(self.dir / "r").start()
+        usage.count_servers(usage.tree(os.getpid())[1:])
         self.s3 = self.store.client(max_pool_connections=32)
         return self
 

@@ -1,6 +1,7 @@
 """S3 requests signed by hand and sent by http.client, payloads unsigned: what is
 left of a client in Python when all that costs time is taken away."""
 
+import base64
 import datetime
 import hashlib
 import hmac
@@ -28,7 +29,7 @@ class Store:
         self._access_key = os.environ["AWS_ACCESS_KEY_ID"]
         self._secret_key = os.environ["AWS_SECRET_ACCESS_KEY"]
 
-    def request(self, method, key, query="", body=None):
+    def request(self, method, key, query="", body=None, more=None):
         """The answer's headers and body; `query` with its names sorted, values encoded."""
         path = "/%s/%s" % (self._bucket, urllib.parse.quote(key, safe="/-_.~"))
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
@@ -45,7 +46,7 @@ class Store:
         self._connection.request(method, path + ("?" + query if query else ""), body, {
             "x-amz-content-sha256": UNSIGNED, "x-amz-date": now,
             "Authorization": "AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s"
-                             % (self._access_key, scope, HEADERS, signature)})
+                             % (self._access_key, scope, HEADERS, signature), **(more or {})})
         reply = self._connection.getresponse()
         answer = reply.read()
         if reply.status >= 300:
@@ -56,9 +57,10 @@ class Store:
         _, answer = self.request("POST", key, "uploads=")
         return re.search(rb"<UploadId>(.*?)</UploadId>", answer)[1].decode()
 
-    def upload_part(self, key, upload, number, body):
+    def upload_part(self, key, upload, number, body, with_md5=False):
         query = "partNumber=%d&uploadId=%s" % (number, urllib.parse.quote(upload, safe="-_.~"))
-        headers, _ = self.request("PUT", key, query, body)
+        more = {"Content-MD5": base64.b64encode(hashlib.md5(body).digest())} if with_md5 else {}
+        headers, _ = self.request("PUT", key, query, body, more)
         return headers["ETag"]
 
     def complete_upload(self, key, upload, etags):

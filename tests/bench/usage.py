@@ -15,12 +15,21 @@ LOOK_EVERY_S = 0.05     # at the peaks of processes that come and go
 
 @dataclasses.dataclass
 class Usage:
-    """`cpu_s`: user and system, of all processes of the way. `rss`: the peak, in
-    bytes, of the largest of them."""
+    """`cpu_s`: user and system, of all processes of the way; `servers_s`: of the
+    servers meanwhile. `rss`: the peak, in bytes, of the way's largest process."""
 
     wall_s: float
     cpu_s: float
+    servers_s: float
     rss: int
+
+
+_servers = []
+
+
+def count_servers(pids):
+    """From now on, these are the servers."""
+    _servers[:] = pids
 
 
 def measure(argv, daemons=(), timeout_s=1800, **options):
@@ -30,7 +39,7 @@ def measure(argv, daemons=(), timeout_s=1800, **options):
         daemons = [pid for daemon in daemons for pid in tree(daemon)]
         for pid in daemons:
             forget_peak(pid)
-        before = sum(map(cpu_s, daemons))
+        before, servers_before = sum(map(cpu_s, daemons)), sum(map(cpu_s, _servers))
         started = time.monotonic()
         child = subprocess.Popen([str(arg) for arg in argv], stdin=subprocess.DEVNULL,
                                  stdout=options.pop("stdout", output), stderr=output,
@@ -39,12 +48,13 @@ def measure(argv, daemons=(), timeout_s=1800, **options):
         rusage = _wait(child, timeout_s)
         wall_s = time.monotonic() - started
         cpu = rusage.ru_utime + rusage.ru_stime + sum(map(cpu_s, daemons)) - before
+        servers_s = sum(map(cpu_s, _servers)) - servers_before
         if child.returncode != 0:
             output.seek(0)
             raise RuntimeError("%s: exit %d\n%s" % (
                 " ".join(map(str, argv))[:500], child.returncode,
                 output.read().decode(errors="replace")[-4000:]))
-    return Usage(wall_s, cpu, peaks.largest)
+    return Usage(wall_s, cpu, servers_s, peaks.largest)
 
 
 def _wait(child, timeout_s):

@@ -4,7 +4,7 @@ function does it once, from the start, and returns a Usage."""
 import sys
 
 from .docker import Docker
-from .usage import Usage, measure
+from .usage import measure
 
 AWS = "/usr/bin/aws"    # Debian's: another may come first in PATH
 
@@ -26,11 +26,12 @@ def publish(mount, directory, *lines, name="images.ref"):
         raise RuntimeError("%s: %s" % (error, mount.why(directory))) from error
 
 
-def mover(scene, image, registry=None, endpoint=None):
+def mover(scene, image, registry=None, endpoint=None, *flags):
+    """See mover.py; the flag "md5" as there."""
     with scene.bucket() as bucket:
         return measure([sys.executable, "-B", "-m", "bench.mover",
                         registry or scene.registry.host, image.name,
-                        endpoint or scene.store.endpoint, bucket, "build/image.tar"],
+                        endpoint or scene.store.endpoint, bucket, "build/image.tar", *flags],
                        env=scene.environment())
 
 
@@ -61,9 +62,3 @@ def _by_file(scene, script, image, registry, endpoint, daemons=(), **environment
                            env=scene.environment(**environment))
         finally:
             file.unlink(missing_ok=True)
-
-
-def added(*usages):
-    """One after the other."""
-    return Usage(sum(each.wall_s for each in usages), sum(each.cpu_s for each in usages),
-                 max(each.rss for each in usages))

@@ -83,7 +83,7 @@ def names_of(method, pattern):
 
 def _pattern(target, bucket):
     text = re.escape(target).replace(re.escape(bucket), "[^/?]+")
-    text = re.sub(r"c\d{4}", r"c\\d{4}", text)
+    text = re.sub(r"run\d{4}", r"run\\d{4}", text)
     text = re.sub(r"uploadId=[^&]*$", "uploadId=[^&]+", text)
     text = re.sub(r"(intents/[^/]+/)[0-9a-f]{32}", r"\1[0-9a-f]+", text)
     text = re.sub(r"(\.tar/)[^/]*(\\\.json)", r"\1[^/]+\2", text)
@@ -459,7 +459,7 @@ class Lane:
         return digest, steps
 
     def _publish(self):
-        directory = "c%04d" % next(self._numbers)
+        directory = "run%04d" % next(self._numbers)
         (self.there.path / directory).mkdir()
         self.registry.clear()
         self.store.clear()
@@ -512,7 +512,7 @@ class Lane:
 
     def run(self, step, kind, count=1):
         """Lets the fault happen; returns how it ended, or raises Wrong."""
-        directory = "c%04d" % next(self._numbers)
+        directory = "run%04d" % next(self._numbers)
         (self.there.path / directory).mkdir()
         self.registry.clear()
         self.store.clear()

@@ -145,7 +145,7 @@ def held(registry, repository, proxy):
 def swept(mount, **settings):
     """A new mount, once it has done with looking for what dead ones left."""
     there = mount(**settings)
-    wait_until(lambda: "uploads of mounts that were killed are left" in there.log(), 30,
+    wait_until(lambda: "uploads of mounts that were killed" in there.log(), 30,
                "the end of the search")
     return there
 
