@@ -100,7 +100,7 @@ int inodes_new(struct inodes **ret_inodes, struct err *err)
         return err_no_memory(err);
     pthread_mutex_init(&inodes->lock, NULL);
     inodes->bucket_count = BUCKETS_FIRST;
-    inodes->buckets = calloc(inodes->bucket_count, sizeof(inodes->buckets[0]));
+    inodes->buckets = calloc(inodes->bucket_count, sizeof(struct inode *));
     if (inodes->buckets)
         inodes->root = inode_of_directory(inodes, "");
     if (!inodes->root) {
@@ -139,6 +139,7 @@ uint64_t inode_id(struct inodes *inodes, const struct inode *inode)
 
 struct inode *inode_of_id(struct inodes *inodes, uint64_t id)
 {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): it is how the kernel names an inode
     return id == ROOT_ID ? inodes->root : (struct inode *)(uintptr_t)id;
 }
 
@@ -155,7 +156,7 @@ static void grow_locked(struct inodes *inodes)
 {
     size_t old_count = inodes->bucket_count;
     struct inode **old = inodes->buckets;
-    struct inode **buckets = calloc(old_count * 2, sizeof(*buckets));
+    struct inode **buckets = calloc(old_count * 2, sizeof(struct inode *));
     if (!buckets)
         return;
     inodes->buckets = buckets;

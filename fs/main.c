@@ -22,8 +22,10 @@ static void keep_memory_private(void)
 // own that goes back to the kernel, and small allocations are to share a few arenas.
 static void keep_memory_small(void)
 {
+    // NOLINTBEGIN(concurrency-mt-unsafe): there is one thread yet
     mallopt(M_MMAP_THRESHOLD, 256 * 1024);
     mallopt(M_ARENA_MAX, 2);
+    // NOLINTEND(concurrency-mt-unsafe)
 }
 
 int main(int argc, char **argv)

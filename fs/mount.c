@@ -120,7 +120,7 @@ static void stop_signals(struct mount *mount)
     mount->has_ended = true;
     mount->is_served = false;
     pthread_mutex_unlock(&mount->lock);
-    pthread_kill(mount->signals, SIGTERM);
+    pthread_kill(mount->signals, SIGHUP); // one that it waits for
     pthread_join(mount->signals, NULL);
 }
 
@@ -132,7 +132,7 @@ static bool is_empty_directory(const char *path)
     if (!directory)
         return true; // it cannot be known
     int count = 0;
-    while (count <= 2 && readdir(directory))
+    while (count <= 2 && readdir(directory)) // NOLINT(concurrency-mt-unsafe): a DIR of our own
         count++;
     closedir(directory);
     return count <= 2; // "." and ".."

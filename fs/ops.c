@@ -258,9 +258,9 @@ static void ops_lookup(fuse_req_t req, fuse_ino_t parent_id, const char *name)
     struct err err = {0};
     struct ops_call blocking;
     ops_call_begin(&blocking, req);
-    int error = find(ops, &blocking.call, parent->directory, name, &inode, &err);
+    (void)find(ops, &blocking.call, parent->directory, name, &inode, &err);
     ops_call_end(&blocking);
-    if (error < 0) {
+    if (!inode) {
         ops_refuse(req, "lookup failed", &err, parent->directory, name);
         return;
     }

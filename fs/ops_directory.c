@@ -51,7 +51,7 @@ static struct handle *open_listing(struct ops *ops, struct inode *inode,
     size_t count = 0;
     while (virtual_files[count])
         count++;
-    handle->files = calloc(count, sizeof(handle->files[0]));
+    handle->files = calloc(count + 1, sizeof(const struct virtual_file *));
     if (!handle->files) {
         handle_unref(ops->handles, handle);
         return NULL;

@@ -93,7 +93,8 @@ void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
     }
     struct handle *handle = NULL;
     struct err err = {0};
-    if (open_reading(req, inode, &handle, &err) < 0) {
+    (void)open_reading(req, inode, &handle, &err);
+    if (!handle) {
         ops_refuse(req, "cannot be opened", &err, inode->directory, inode->name);
         return;
     }

@@ -26,6 +26,7 @@ enum {
 // A part is at least 5 MiB (S3_PART_SIZE_MIN); below this a publish could hardly overlap any two.
 #define OPTIONS_MEMORY_MIN (UINT64_C(16) << 20)
 
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): grouped by what belongs together
 struct options {
     char *bucket;
     char *prefix; // "" or "some/prefix/": ends in '/'

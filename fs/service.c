@@ -20,7 +20,7 @@ static const char *first_of(const char *a, const char *b)
 static int open_http(struct service *service, const struct s3_settings *settings, struct err *err)
 {
     const char *file = first_of(service->options->ca_bundle, settings->ca_bundle);
-    file = first_of(file, getenv("SSL_CERT_FILE"));
+    file = first_of(file, getenv("SSL_CERT_FILE")); // NOLINT(concurrency-mt-unsafe)
     auto_free char *path = NULL;
     if (file && file[0] != '\0') {
         // The program leaves its working directory once it is mounted.

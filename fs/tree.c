@@ -452,7 +452,7 @@ int tree_remove_directory(struct tree *tree, struct call *call, const char *dire
         return err_set(err, EPERM, "%s is always there", PATH_RELEASES);
     struct tree_listing *listing = NULL;
     int error = tree_list(tree, call, directory, &listing, err);
-    if (error < 0)
+    if (error < 0 || !listing)
         return error;
     bool is_empty = listing->count == 0 && listing->left_out_count == 0;
     tree_listing_unref(listing);

@@ -231,6 +231,10 @@ static int explain_stop(const struct http_exchange *x, const char *host, struct 
     case HTTP_STOP_BODY:
         return err_set(err, EFBIG, "the body that %s answered is larger than %zu bytes", host,
                        x->response->body.limit);
+    case HTTP_STOP_REPEATED:
+        err_set(err, EIO, "%s closed the connection without an answer", host);
+        err->is_retryable = true;
+        return -err->errnum;
     case HTTP_STOP_MEMORY:
     case HTTP_STOP_NOT:
         break;

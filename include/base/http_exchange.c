@@ -207,7 +207,9 @@ static int look_at_progress(void *context, curl_off_t down_total, curl_off_t dow
     return 1;
 }
 
-// Called when the connection, TLS included, stands and the request is about to be sent.
+// Called when the connection, TLS included, stands and the request is about to be sent. A second
+// time where a kept connection died under the request: libcurl would send it once more without a
+// word, and whoever asked would not know that the first one may have taken effect.
 // NOLINTNEXTLINE(readability-non-const-parameter): the signature is libcurl's
 static int note_connected(void *context, char *remote_ip, char *local_ip, int remote_port,
                           int local_port)
@@ -216,7 +218,12 @@ static int note_connected(void *context, char *remote_ip, char *local_ip, int re
     (void)local_ip;
     (void)remote_port;
     (void)local_port;
-    ((struct http_exchange *)context)->was_connected = true;
+    struct http_exchange *x = context;
+    if (x->was_connected) {
+        x->stop = HTTP_STOP_REPEATED;
+        return CURL_PREREQFUNC_ABORT;
+    }
+    x->was_connected = true;
     return CURL_PREREQFUNC_OK;
 }
 
