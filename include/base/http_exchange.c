@@ -6,7 +6,7 @@
 
 enum {
     RECEIVE_BUFFER_SIZE = 256 * 1024, // bytes; one for each exchange under way
-    SEND_BUFFER_SIZE = 256 * 1024, // bytes; larger ones are not faster
+    SEND_BUFFER_SIZE = 256 * 1024,    // bytes; larger ones are not faster
 };
 
 static size_t send_body(char *buffer, size_t size, size_t count, void *context)

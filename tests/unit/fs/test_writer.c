@@ -70,7 +70,8 @@ static void fake_ends(int error)
     fake.request.done(fake.request.context, error, &err, error ? "" : "\"etag\"");
 }
 
-// ---- the kernel's side ---------------------------------------------------------------------------
+// ---- the kernel's side
+// ---------------------------------------------------------------------------
 
 enum { WAITING = 1 }; // no errno is positive
 
@@ -115,7 +116,8 @@ static int flush_now(void)
 #define LINE_A "r.example/a:1\n"
 #define LINE_B "r.example/b:1\n"
 
-// ---- programs ------------------------------------------------------------------------------------
+// ---- programs
+// ------------------------------------------------------------------------------------
 
 static void a_flush_before_any_data_does_nothing(void **state)
 {
