@@ -13,7 +13,7 @@ typedef int (*damage_parse)(const char *bytes, size_t size);
 // From a heap block of exactly that size, so that AddressSanitizer sees a parser that reads on.
 static inline int parse_exactly(const char *bytes, size_t size, damage_parse parse)
 {
-    char *copy = malloc(size);
+    char *copy = calloc(1, size);
     if (size > 0)
         memcpy(copy, bytes, size);
     int error = parse(copy, size);
