@@ -50,17 +50,6 @@ static int build_parts(const struct s3_part *parts, size_t count, struct buf *xm
     return xml->is_full ? err_no_memory(err) : 0;
 }
 
-static int on_completed(void *context, const char *path, const char *text, struct err *err)
-{
-    char *etag = context;
-    if (strcmp(path, "CompleteMultipartUploadResult/ETag") != 0)
-        return 0;
-    if (strlen(text) >= S3_ETAG_SIZE)
-        return err_set(err, EPROTO, "an ETag of %zu bytes", strlen(text));
-    memcpy(etag, text, strlen(text) + 1);
-    return 0;
-}
-
 // One completion, over all its attempts.
 struct completion {
     struct s3_client *client;
@@ -68,8 +57,22 @@ struct completion {
     const struct s3_upload *upload;
     uint64_t expected_size;
     const struct s3_metadata *identity;
+    bool is_confirmed; // by the answer itself; Ceph leaves the ETag in it empty
     char etag[S3_ETAG_SIZE];
 };
+
+static int on_completed(void *context, const char *path, const char *text, struct err *err)
+{
+    struct completion *completion = context;
+    if (strcmp(path, "CompleteMultipartUploadResult") == 0)
+        completion->is_confirmed = true;
+    if (strcmp(path, "CompleteMultipartUploadResult/ETag") != 0)
+        return 0;
+    if (strlen(text) >= S3_ETAG_SIZE)
+        return err_set(err, EPROTO, "an ETag of %zu bytes", strlen(text));
+    memcpy(completion->etag, text, strlen(text) + 1);
+    return 0;
+}
 
 // Asks the object whether it is this upload's.
 static bool is_settled(void *context)
@@ -125,9 +128,9 @@ static int complete(struct completion *completion, const struct buf *xml,
     int r = s3_request_send(&client->service, completion->call, &request, reply, err);
     if (r < 0 || reply->is_settled)
         return r;
-    r = s3_reply_read(reply, on_completed, completion->etag, err);
-    if (r == 0 && !*completion->etag)
-        r = err_set(err, EPROTO, "the store answers without an ETag");
+    r = s3_reply_read(reply, on_completed, completion, err);
+    if (r == 0 && !completion->is_confirmed)
+        r = err_set(err, EPROTO, "the store answers neither that it is done nor why not");
     if (r < 0)
         err_wrap(err, "completing the upload of %s/%s", client->service.bucket, upload->key);
     return r;
@@ -154,7 +157,9 @@ int s3_multipart_complete(struct s3_client *client, struct call *call,
     };
     auto_reply struct s3_reply reply;
     r = complete(&completion, &xml, condition, &reply, err);
-    if (r < 0 && is_open(&reply, err) && is_settled(&completion))
+    if (r == 0 && !*completion.etag)
+        (void)is_settled(&completion); // for its ETag alone
+    else if (r < 0 && is_open(&reply, err) && is_settled(&completion))
         r = 0;
     if (r == 0 && ret_etag)
         memcpy(ret_etag, completion.etag, sizeof(completion.etag));

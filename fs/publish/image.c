@@ -299,6 +299,14 @@ static int settle_race(struct image *image, struct call *call, struct err *err)
     return -err->errnum;
 }
 
+// ENOENT is for images that are not there, and an upload that is gone is no fault of the caller's.
+static int upload_is_lost(struct err *err)
+{
+    if (err->errnum == ENOENT)
+        err->errnum = EIO;
+    return -err->errnum;
+}
+
 static int complete_upload(struct image *image, struct call *call, char ret_etag[S3_ETAG_SIZE],
                            struct err *err)
 {
@@ -312,21 +320,40 @@ static int complete_upload(struct image *image, struct call *call, char ret_etag
         image->has_upload = false;
         image->is_published = true;
     }
-    return error;
+    return error < 0 ? upload_is_lost(err) : 0;
 }
 
 // Some stores ignore If-None-Match on completion: the last one wins there. Whoever looks
-// afterwards and finds another upload's object has lost.
+// afterwards and finds another upload's object has lost. That it cannot be looked at undoes
+// nothing: the tarball stands, whole.
 static int check_after(struct image *image, struct call *call, const char *etag, struct err *err)
 {
     struct s3_head head = {0};
-    int error = s3_object_head(image->place->client, call, image->key, &head, err);
-    if (error < 0)
-        return err_wrap(err, "looking at the completed object");
-    if (strcmp(head.etag, etag) != 0 && !is_same_image(&head, image))
+    struct err look = {0};
+    if (s3_object_head(image->place->client, call, image->key, &head, &look) < 0) {
+        log_err(LOG_LEVEL_WARN, "published, but the object could not be looked at afterwards",
+                &look, "key", image->key, NULL);
+        return 0;
+    }
+    int error = 0;
+    if (strcmp(head.etag, etag) != 0 && !is_same_image(&head, image)) {
+        image->is_published = false;
         error = set_taken(image, &head, err);
+    }
     s3_head_done(&head);
     return error;
+}
+
+// The record of what is visible already: losing it costs detail, not the tarball.
+static void store_record_late(const struct image *image, struct call *call, const char *etag,
+                              struct record **record)
+{
+    struct err err = {0};
+    if (*etag && store_record(image, call, etag, record, &err) == 0)
+        return;
+    log_err(LOG_LEVEL_WARN, "published, but without a record: its digests are known to nobody",
+            *etag ? &err : NULL, "key", image->key, NULL);
+    record_free(TAKE(*record));
 }
 
 static int complete_with_record(struct image *image, struct call *call, const char *predicted_etag,
@@ -344,8 +371,10 @@ static int complete_with_record(struct image *image, struct call *call, const ch
         return -err->errnum;
     if (complete_upload(image, call, etag, err) < 0)
         return err->errnum == EEXIST ? settle_race(image, call, err) : -err->errnum;
-    if (strcmp(etag, predicted_etag) != 0 && store_record(image, call, etag, record, err) < 0)
-        return -err->errnum;
+    if (!*etag) // neither said nor to be asked for
+        memcpy(etag, predicted_etag, sizeof(etag));
+    if (!*etag || strcmp(etag, predicted_etag) != 0)
+        store_record_late(image, call, etag, record);
     return check_after(image, call, etag, err);
 }
 

@@ -129,6 +129,8 @@ static void upload(struct part *part)
     if (s3_multipart_upload_part(options->client, options->call, options->upload,
                                  (int)plan_index + 1, &piece, 1, &pump->finished[plan_index],
                                  &err) < 0) {
+        if (err.errnum == ENOENT) // the upload is gone; ENOENT is for images that are not there
+            err.errnum = EIO;
         pump_fail(pump, &err);
         return;
     }

@@ -488,7 +488,7 @@ static void serve_then_die(struct test_connection *connection)
         test_send_text(connection, ok);
 }
 
-static void dead_connection_is_replaced(void **state)
+static void dead_connection_is_told_and_replaced(void **state)
 {
     struct fixture *f = *state;
     auto_buf struct buf received = {0};
@@ -504,15 +504,14 @@ static void dead_connection_is_replaced(void **state)
     const struct http_piece pieces[] = {{body, 1000}, {body + 1000, SIZE - 1000}};
     struct http_request request = {
         .method = "PUT", .url = url, .body = pieces, .body_count = 2, .stall_timeout_ms = 10000};
-    // libcurl begins again by itself when reading meets the reset; when writing does, it says so.
-    int r = perform(f, &request);
-    if (r < 0) {
-        assert_int_equal(r, -EIO);
-        assert_true(f->err.is_retryable);
-        assert_int_equal(perform(f, &request), 0);
-    }
+    // libcurl would begin again by itself; who asked has to know that the first one may have
+    // taken effect.
+    assert_int_equal(perform(f, &request), -EIO);
+    assert_true(f->err.is_retryable);
+    http_response_done(&f->response);
+    assert_int_equal(perform(f, &request), 0);
     assert_string_equal(buf_text(&f->response.body), "ok");
-    assert_int_equal(test_server_connections(server), 2);
+    assert_in_range(test_server_connections(server), 2, 3);
     test_server_stop(server);
     const char *sent = strstr(buf_text(&received), "\r\n\r\n") + 4;
     assert_int_equal(received.size - (size_t)(sent - received.bytes), SIZE);
@@ -647,7 +646,7 @@ int main(void)
         TEST(cancelled_from_another_thread),
         TEST(cancelled_during_the_lookup),
         TEST(cancelled_before),
-        TEST(dead_connection_is_replaced),
+        TEST(dead_connection_is_told_and_replaced),
         TEST(idle_connection_is_replaced),
         TEST(early_refusal_is_heard),
         cmocka_unit_test(out_of_memory),
