@@ -349,10 +349,11 @@ static void store_record_late(const struct image *image, struct call *call, cons
                               struct record **record)
 {
     struct err err = {0};
-    if (*etag && store_record(image, call, etag, record, &err) == 0)
+    if (!*etag)
+        err_set(&err, EPROTO, "the store does not say under which ETag it stands");
+    else if (store_record(image, call, etag, record, &err) == 0)
         return;
-    log_err(LOG_LEVEL_WARN, "published, but without a record: its digests are known to nobody",
-            *etag ? &err : NULL, "key", image->key, NULL);
+    log_err(LOG_LEVEL_WARN, "published, but without a record", &err, "key", image->key, NULL);
     record_free(TAKE(*record));
 }
 

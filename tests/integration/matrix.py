@@ -189,6 +189,7 @@ class Kind:
     at: object = ALL
     errors: frozenset = frozenset()
     must_fail: bool = False
+    head_errors: frozenset = frozenset()    # further ones: a HEAD's 400 does not say what it is
     limit_s: float = CASE_LIMIT_S
 
 
@@ -221,8 +222,6 @@ LISTING = ('<?xml version="1.0" encoding="UTF-8"?><ListBucketResult '
 CONTENTS = ('<Contents><Key>%s</Key><LastModified>2024-01-02T03:04:05.000Z</LastModified>'
             '<ETag>"0"</ETag><Size>1</Size></Contents>')
 GHCR_WORDS = "retry-after: 880.092\u00b5s, allowed: 44000/minute"
-DATES = [time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + shift * 60))
-         for shift in (-10, 10)]
 
 
 def _date(minutes):
@@ -253,10 +252,12 @@ ONCE = {
     "429": Kind(refusal(429, "TooManyRequests")),
     "429 with Retry-After": Kind(refusal(429, "TooManyRequests", **{"Retry-After": "1"})),
     "429 in GHCR's words": Kind(refusal(429, "TooManyRequests", GHCR_WORDS)),
-    "400 RequestTimeout": Kind(refusal(400, "RequestTimeout"), STORE),
+    "400 RequestTimeout": Kind(refusal(400, "RequestTimeout"), STORE,
+                               head_errors=frozenset({errno.EIO})),
     "401": Kind(refusal(401, "Unauthorized"), ALL, frozenset({errno.EACCES})),
     "403": Kind(refusal(403, "AccessDenied"), ALL, frozenset({errno.EACCES})),
-    "400 ExpiredToken": Kind(refusal(400, "ExpiredToken"), STORE, frozenset({errno.EACCES})),
+    "400 ExpiredToken": Kind(refusal(400, "ExpiredToken"), STORE, frozenset({errno.EACCES}),
+                             head_errors=frozenset({errno.EIO})),
     "403 of a clock that is off": Kind(
         refusal(403, "RequestTimeTooSkewed"), STORE, frozenset({errno.EACCES})),
     "307 to another host": Kind(
@@ -369,6 +370,10 @@ class Outcome:
 
 class Wrong(AssertionError):
     """A case that ended in no allowed way."""
+
+
+class Missing(Wrong):
+    """The request that was to meet the fault was not made."""
 
 
 class Lane:
@@ -510,6 +515,15 @@ class Lane:
 
     # One case
 
+    def run_afresh(self, step, kind, count):
+        """As `run`; once more with a new mount where the old one has learned from an earlier
+        case to leave the request out."""
+        try:
+            return self.run(step, kind, count)
+        except Missing:
+            self.remount()
+            return self.run(step, kind, count)
+
     def run(self, step, kind, count=1):
         """Lets the fault happen; returns how it ended, or raises Wrong."""
         directory = "run%04d" % next(self._numbers)
@@ -529,15 +543,15 @@ class Lane:
             if proxy._listener is None and count is None:
                 proxy.accept()
         try:
-            outcome = self._judge(directory, done, kind, rule, seconds)
+            outcome = self._judge(directory, done, step, kind, rule, seconds)
         finally:
             proxy.clear()
             self._settle()
         return outcome
 
-    def _judge(self, directory, done, kind, rule, seconds):
+    def _judge(self, directory, done, step, kind, rule, seconds):
         if not rule.matched:
-            raise Wrong("the request did not come")
+            raise Missing("the request did not come")
         row = self._status(directory)
         if done.returncode == 0:
             if kind.must_fail:
@@ -546,7 +560,8 @@ class Lane:
             return Outcome("published", 0, row["detail"], rule.fired, seconds)
         number = _errno_of(done.stderr)
         sentence = row["detail"] if row else self._logged(directory)
-        if number not in kind.errors:
+        allowed = kind.errors | (kind.head_errors if "HEAD" == step.method else frozenset())
+        if number not in allowed:
             raise Wrong("%s: %s" % (errno.errorcode.get(number, done.stderr), sentence))
         if not sentence or sentence == "-" or "\n" in sentence:
             raise Wrong("no sentence: %r" % row)
@@ -582,8 +597,8 @@ class Lane:
 
     def _status(self, directory):
         try:
-            rows = [row for row in self.there.rows(directory + "/status.tsv")
-                    if row["file"] == "x.tar"]
+            rows = self.there.rows(directory + "/status.tsv")
+            rows = [row for row in rows if row["state"] == "failed"] or rows
         except OSError:
             return None
         return rows[-1] if rows else None
@@ -632,7 +647,7 @@ class Lanes:
                 except queue.Empty:
                     return
                 try:
-                    outcomes.append((step, lane.run(step, kind, count)))
+                    outcomes.append((step, lane.run_afresh(step, kind, count)))
                 except Wrong as problem:
                     wrong.append("%s: %s" % (step, problem))
                 except (OSError, subprocess.SubprocessError) as problem:

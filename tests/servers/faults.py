@@ -87,8 +87,10 @@ class Truncate(Fault):
     def answer(self, conversation, head, length, pieces):
         data = b"".join(pieces)[:-self.missing]
         if self.admitted:
-            head = head.without("content-length")
+            head = head.without("content-length", "transfer-encoding")
             head.lines.append("Content-Length: %d" % len(data))
+        elif length is None:    # chunked: without the last chunk it is not whole
+            return head, _ended_early(conversation, data)
         return head, [data]
 
 
@@ -217,6 +219,12 @@ def _halves(length, pieces):
             left = 0
     if length < 2:
         yield False, b""
+
+
+def _ended_early(conversation, data):
+    yield data
+    conversation.client.drain()
+    raise Cut("before the last chunk")
 
 
 def _cut_in_half(length, pieces):

@@ -167,7 +167,10 @@ static void test_bombs(void **state)
         while (json.size < INTENT_LIMIT - 64)
             buf_append_text(&json, values[i]);
         buf_append_text(&json, "0]}");
-        assert_int_equal(parse(json.bytes, json.size), -EBADMSG);
+        struct intent *intent;
+        struct err err = {0};
+        assert_int_equal(intent_parse(json.bytes, json.size, &intent, &err), -EBADMSG);
+        assert_non_null(strstr(err.text, "larger than any"));
     }
     auto_buf struct buf blanks = BUF_INIT(INTENT_LIMIT + 1);
     while (blanks.size <= INTENT_LIMIT)
@@ -316,6 +319,10 @@ static void test_unknown_self(void **state)
     assert_false(intent_origin_is_dead(&origin, WRITTEN_MS, &witness));
     strcpy(self.boot, BOOT);
     assert_false(intent_origin_is_dead(&origin, WRITTEN_MS, &witness));
+    other = self;
+    assert_false(intent_origin_is_dead(&other, WRITTEN_MS, &witness));
+    other.pid_namespace = self.pid_namespace = 1;
+    assert_true(intent_origin_is_dead(&other, WRITTEN_MS, &witness));
 }
 
 static void test_own_origin(void **state)

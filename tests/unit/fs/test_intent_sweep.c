@@ -205,6 +205,38 @@ static void claims_are_asked_for_after_the_uploads_were_listed(void **state)
     assert_true(store_has_upload("u") && has_intent("i1") && has_intent("i2"));
 }
 
+// It was killed after this mount had looked for the dead.
+static void die_elsewhere(void)
+{
+    if (!has_intent("i2"))
+        add_intent(DEAD, "", "i2", NOW_MS - 1 * S, "b", "x.tar");
+}
+
+static void who_has_died_meanwhile_owns_nothing(void **state)
+{
+    (void)state;
+    add_intent(DEAD, "", "i1", NOW_MS - 60 * S, "b", "x.tar");
+    store_begin_upload("b/x.tar", "u", NOW_MS);
+    store.after_uploads = die_elsewhere;
+    sweep();
+    assert_int_equal(store.upload_count, 0);
+    assert_false(has_intent("i1"));
+    assert_true(has_intent("i2")); // the next mount's
+}
+
+static void intents_that_are_gone_when_read_own_nothing(void **state)
+{
+    (void)state;
+    add_intent(DEAD, "", "i1", NOW_MS - 60 * S, "b", "x.tar");
+    add_intent(OTHER_HOST, "", "i2", NOW_MS - 30 * S, "b", "x.tar");
+    store_begin_upload("b/x.tar", "u", NOW_MS);
+    store.get_error = ENOENT;
+    store.error_key = ".prereleasefs/intents/elsewhere/";
+    sweep();
+    assert_int_equal(store.upload_count, 0);
+    assert_false(has_intent("i1"));
+}
+
 static void intents_of_last_week_own_nothing(void **state)
 {
     (void)state;
@@ -375,6 +407,21 @@ static void without_claims_nothing_is_aborted(void **state)
     assert_true(store_has_upload("u1") && has_intent("i1"));
 }
 
+static void refuse_listings(void)
+{
+    store.list_error = EACCES;
+}
+
+static void without_the_list_of_claims_nothing_is_aborted(void **state)
+{
+    (void)state;
+    add_intent(DEAD, "", "i1", NOW_MS - 60 * S, "b", "x.tar");
+    store_begin_upload("b/x.tar", "u1", NOW_MS - 10 * S);
+    store.after_uploads = refuse_listings;
+    assert_int_equal(intent_sweep_run(&place, &call, &err), -EACCES);
+    assert_true(store_has_upload("u1") && has_intent("i1"));
+}
+
 static void a_cancelled_sweep_ends(void **state)
 {
     (void)state;
@@ -502,6 +549,17 @@ static void doubts_are_settled(void **state)
     assert_true(store_has_upload("before"));
     assert_int_equal(store.object_count, 0);
 
+    // Nothing is found: it may still be on its way. Once time has passed it is not.
+    own = new_write("b", "x.tar");
+    write_intent_declare(own, &call);
+    write_intent_doubt(own);
+    write_intent_end(own, &call, false);
+    assert_int_equal(store.object_count, 1);
+    monotonic_ms(&test_clock);
+    write_intent_end(own, &call, false);
+    write_intent_free(own);
+    assert_int_equal(store.object_count, 0);
+
     // Another host publishes the same name: whose it is cannot be told.
     own = new_write("b", "x.tar");
     write_intent_declare(own, &call);
@@ -526,6 +584,8 @@ int main(void)
         SWEEP(what_another_may_own_is_left_alone),
         SWEEP(another_dead_mount_owns_nothing),
         SWEEP(claims_are_asked_for_after_the_uploads_were_listed),
+        SWEEP(who_has_died_meanwhile_owns_nothing),
+        SWEEP(intents_that_are_gone_when_read_own_nothing),
         SWEEP(intents_of_last_week_own_nothing),
         SWEEP(mounts_with_another_prefix_own_the_same_keys),
         SWEEP(an_account_that_sees_its_own_prefix_alone_sweeps_there),
@@ -535,6 +595,7 @@ int main(void)
         SWEEP(permissions_that_are_missing_are_named),
         SWEEP(a_failure_leaves_its_own_intent_alone),
         SWEEP(without_claims_nothing_is_aborted),
+        SWEEP(without_the_list_of_claims_nothing_is_aborted),
         SWEEP(a_cancelled_sweep_ends),
         WRITE(a_write_costs_two_requests),
         WRITE(a_write_without_uploads_costs_nothing),
