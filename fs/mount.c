@@ -24,6 +24,7 @@ enum {
     KICK_EVERY_MS = 20,       // until the loop has seen that it is to end
     SAID_LIMIT = 64 * 1024,   // bytes that libfuse and fusermount3 may say while mounting
     OPTION_LIMIT = 64 * 1024, // bytes of one option for libfuse
+    OPENING_RETRIES = 2,      // of all requests while mounting
 };
 
 struct mount {
@@ -375,6 +376,7 @@ static int run(const struct options *options, int ready_fd)
     struct err err = {0};
     pthread_mutex_init(&mount.lock, NULL);
     call_init(&mount.opening, clock_system());
+    atomic_store(&mount.opening.retries_left, OPENING_RETRIES); // what cannot work says so at once
     log_open(options->is_foreground ? LOG_SINK_STDERR : LOG_SINK_SYSLOG, options->log_level);
     int error = start_signals(&mount, &err);
     bool has_signals = error == 0;

@@ -1,6 +1,7 @@
 #include "ops_private.h"
 
 #include "base/scope.h"
+#include "caller.h"
 #include "path.h"
 
 #include <errno.h>
@@ -39,9 +40,12 @@ int ops_new(struct service *service, struct ops **ret_ops, struct err *err)
     };
     pthread_mutex_init(&ops->lock, NULL);
     pthread_cond_init(&ops->is_answered, NULL);
+    pthread_cond_init(&ops->has_watched, NULL);
     int error = inodes_new(&ops->inodes, err);
     if (error == 0)
         error = handles_new(ops->inodes, &ops->handles, err);
+    if (error == 0)
+        error = ops_start_watcher(ops, err);
     if (error < 0) {
         ops_free(ops);
         return error;
@@ -54,9 +58,11 @@ void ops_free(struct ops *ops)
 {
     if (!ops)
         return;
+    ops_stop_watcher(ops);
     handles_free(ops->handles);
     inodes_free(ops->inodes);
     pthread_cond_destroy(&ops->is_answered);
+    pthread_cond_destroy(&ops->has_watched);
     pthread_mutex_destroy(&ops->lock);
     free(ops);
 }
@@ -73,8 +79,8 @@ void ops_stop(struct ops *ops)
 
 static void cancel_call(fuse_req_t req, void *blocking)
 {
-    (void)req;
-    call_cancel(&((struct ops_call *)blocking)->call);
+    if (caller_wants_out(fuse_req_ctx(req)->pid))
+        call_cancel(&((struct ops_call *)blocking)->call);
 }
 
 void ops_call_begin(struct ops_call *blocking, fuse_req_t req)

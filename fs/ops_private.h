@@ -26,6 +26,9 @@ struct ops {
     struct ops_call *calls;     // blocking now
     struct ops_parked *parked;  // waiting for a publish
     pthread_cond_t is_answered; // one of the latter was
+    bool has_watcher;
+    pthread_t watcher; // of parked requests whose caller was interrupted in passing
+    pthread_cond_t has_watched;
 };
 
 static inline struct ops *ops_of(fuse_req_t req)
@@ -95,3 +98,5 @@ void ops_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
 void ops_fsync(fuse_req_t req, fuse_ino_t id, int is_data_only, struct fuse_file_info *file);
 // Answers every parked request with EINTR and waits until all have been.
 void ops_answer_parked(struct ops *ops);
+int ops_start_watcher(struct ops *ops, struct err *err);
+void ops_stop_watcher(struct ops *ops); // is_stopping is set

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/scope.h"
+#include "caller.h"
 #include "path.h"
 #include "publish/reference_file.h"
 
@@ -9,6 +10,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { WATCH_INTERVAL_MS = 100 };
 
 // ---- parked requests ---------------------------------------------------------------------------
 //
@@ -27,6 +31,7 @@ struct ops_parked {
     struct ops *ops;
     struct handle *handle; // a reference
     struct writer *writer; // the handle's
+    pid_t caller;          // its thread
     bool is_write;
     uint64_t offset; // of a write
     size_t size;
@@ -36,6 +41,8 @@ struct ops_parked {
     struct ops_parked **at;
     unsigned references; // the answer's; that of who hands it in; that of who stops the mount
     bool is_interrupted;
+    bool is_watched; // was interrupted in passing: the kernel will not say when it is for good
+    unsigned looks;  // rounds of the watcher's that have seen it
     bool is_handed_in;
     bool is_told; // that the mount stops
 };
@@ -91,10 +98,16 @@ static bool refuse_if_stopping(fuse_req_t req)
 
 static void interrupt(fuse_req_t req, void *context)
 {
-    (void)req;
     struct ops_parked *parked = context;
     struct ops *ops = parked->ops;
+    bool wants_out = caller_wants_out(fuse_req_ctx(req)->pid);
     pthread_mutex_lock(&ops->lock);
+    if (!wants_out) {
+        parked->is_watched = true;
+        pthread_cond_signal(&ops->has_watched);
+        pthread_mutex_unlock(&ops->lock);
+        return;
+    }
     parked->is_interrupted = true;
     bool is_handed_in = parked->is_handed_in;
     pthread_mutex_unlock(&ops->lock);
@@ -115,6 +128,7 @@ static struct ops_parked *park(fuse_req_t req, struct handle *handle, struct wri
     parked->ops = ops;
     parked->handle = handle_ref(ops->handles, handle);
     parked->writer = writer;
+    parked->caller = fuse_req_ctx(req)->pid;
     parked->references = 2;
     pthread_mutex_lock(&ops->lock);
     parked->next = ops->parked;
@@ -159,6 +173,72 @@ void ops_answer_parked(struct ops *ops)
         pthread_mutex_lock(&ops->lock);
     }
     pthread_mutex_unlock(&ops->lock);
+}
+
+// ---- the watcher -------------------------------------------------------------------------------
+
+// One that is watched and was not looked at in this round, with a reference; or NULL.
+static struct ops_parked *next_watched_locked(struct ops *ops, unsigned round)
+{
+    struct ops_parked *parked = ops->parked;
+    while (parked && (!parked->is_watched || !parked->is_handed_in || parked->looks == round))
+        parked = parked->next;
+    if (parked) {
+        parked->looks = round;
+        parked->references++;
+    }
+    return parked;
+}
+
+static bool has_watched_locked(const struct ops *ops)
+{
+    const struct ops_parked *parked = ops->parked;
+    while (parked && !parked->is_watched)
+        parked = parked->next;
+    return parked != NULL;
+}
+
+static void *watch(void *context)
+{
+    struct ops *ops = context;
+    pthread_mutex_lock(&ops->lock);
+    for (unsigned round = 1; !ops->is_stopping; round++) {
+        if (!has_watched_locked(ops)) {
+            pthread_cond_wait(&ops->has_watched, &ops->lock);
+            continue;
+        }
+        struct ops_parked *parked;
+        while ((parked = next_watched_locked(ops, round))) {
+            pthread_mutex_unlock(&ops->lock);
+            if (caller_wants_out(parked->caller))
+                writer_interrupt(parked->writer, parked);
+            unpark(parked);
+            pthread_mutex_lock(&ops->lock);
+        }
+        pthread_mutex_unlock(&ops->lock);
+        usleep(WATCH_INTERVAL_MS * 1000);
+        pthread_mutex_lock(&ops->lock);
+    }
+    pthread_mutex_unlock(&ops->lock);
+    return NULL;
+}
+
+int ops_start_watcher(struct ops *ops, struct err *err)
+{
+    int error = pthread_create(&ops->watcher, NULL, watch, ops);
+    ops->has_watcher = error == 0;
+    return error ? err_set(err, error, "no thread can be started: %s", strerrordesc_np(error)) : 0;
+}
+
+void ops_stop_watcher(struct ops *ops)
+{
+    if (!ops->has_watcher)
+        return;
+    pthread_mutex_lock(&ops->lock);
+    ops->is_stopping = true;
+    pthread_cond_signal(&ops->has_watched);
+    pthread_mutex_unlock(&ops->lock);
+    pthread_join(ops->watcher, NULL);
 }
 
 // ---- opening -----------------------------------------------------------------------------------

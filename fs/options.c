@@ -233,6 +233,9 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
         error = take_argument(argc, argv, &i, &is_all_positional, &options, err);
     if (error == 0 && !options.wants_help && !options.wants_version)
         error = check(&options, err);
+    // Others may come in, but only as far as modes let them: the kernel is to look at those.
+    if (error == 0 && options.is_allow_other)
+        error = option_list_append(&options.fuse_options, "default_permissions", err);
     if (error < 0) {
         options_done(&options);
         return error;

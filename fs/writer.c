@@ -68,8 +68,12 @@ int writer_new(const struct writer_options *options, struct writer **ret_writer,
     writer->pid = options->pid;
     writer->directory = strdup(options->directory);
     writer->name = strdup(options->name);
-    writer->base_size = writer->acted_size = options->base_size;
-    writer->acted_lines = count_lines(options->base, options->base_size);
+    // A last line without its newline is completed by what is written now: it is acted on again.
+    const char *newline =
+        options->base_size ? memrchr(options->base, '\n', options->base_size) : NULL;
+    writer->base_size = options->base_size;
+    writer->acted_size = newline ? (size_t)(newline + 1 - options->base) : 0;
+    writer->acted_lines = count_lines(options->base, writer->acted_size);
     buf_init(&writer->bytes, REFERENCE_FILE_LIMIT);
     if (!writer->directory || !writer->name ||
         (options->base_size && buf_append(&writer->bytes, options->base, options->base_size) < 0)) {

@@ -221,6 +221,17 @@ static int settle_put(struct s3_client *client, struct call *call, const struct 
     return -err->errnum;
 }
 
+// No answer came that could be read: the object itself says whether it was stored after all.
+static int settle_unanswered(struct s3_client *client, struct call *call, const struct s3_put *put,
+                             char ret_etag[S3_ETAG_SIZE], struct err *err)
+{
+    struct err failure = *err;
+    if (settle_put(client, call, put, ret_etag, err) == 0)
+        return 0;
+    *err = failure;
+    return -err->errnum;
+}
+
 int s3_object_put(struct s3_client *client, struct call *call, const struct s3_put *put,
                   char ret_etag[S3_ETAG_SIZE], struct err *err)
 {
@@ -247,6 +258,8 @@ int s3_object_put(struct s3_client *client, struct call *call, const struct s3_p
     r = s3_request_send(&client->service, call, &request, &reply, err);
     if (r == -EEXIST && reply.is_in_doubt)
         return settle_put(client, call, put, ret_etag, err);
+    if (r < 0 && r != -EINTR && err->http_status < 400)
+        return settle_unanswered(client, call, put, ret_etag, err);
     char etag[S3_ETAG_SIZE];
     if (r == 0)
         r = s3_etag_read(&reply.http, etag, err);

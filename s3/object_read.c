@@ -125,8 +125,8 @@ static int reading_on_bytes(void *context, const void *bytes, size_t size)
     size -= skipped;
     if (size > reading->end - reading->next)
         size = (size_t)(reading->end - reading->next);
-    if (size == 0)
-        return 0;
+    if (size == 0) // what follows on the range is not waited for: it may never end
+        return reading->next == reading->end ? -ECANCELED : 0;
     int r = reading->sink(reading->context, at, size);
     if (r < 0) {
         reading->result = r;

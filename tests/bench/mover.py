@@ -19,7 +19,7 @@ import sys
 import tarfile
 import threading
 
-from .signed import Store
+from .signed import Store, answer
 
 PART_BYTES = 16 << 20
 THREADS = 4
@@ -35,8 +35,7 @@ class Registry:
         self._base = "/v2/%s/" % repository
 
     def get(self, path, headers=None):
-        self._connection.request("GET", self._base + path, headers=headers or {})
-        reply = self._connection.getresponse()
+        reply = answer(self._connection, "GET", self._base + path, None, headers or {})
         if reply.status not in (200, 206):
             raise RuntimeError("%s: %d" % (path, reply.status))
         return reply

@@ -19,6 +19,19 @@ def _hmac(key, text):
     return hmac.new(key, text.encode(), hashlib.sha256).digest()
 
 
+def answer(connection, method, target, body, headers):
+    """The answer to a request, asked again where a kept connection had been closed."""
+    for is_last in (False, True):
+        try:
+            connection.request(method, target, body, headers)
+            return connection.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            connection.close()
+            if is_last:
+                raise
+    return None
+
+
 class Store:
     """A bucket, with the keys of the environment. One connection; not for threads."""
 
@@ -43,19 +56,18 @@ class Store:
         for step in scope.split("/"):
             signing_key = _hmac(signing_key, step)
         signature = hmac.new(signing_key, text.encode(), hashlib.sha256).hexdigest()
-        self._connection.request(method, path + ("?" + query if query else ""), body, {
+        reply = answer(self._connection, method, path + ("?" + query if query else ""), body, {
             "x-amz-content-sha256": UNSIGNED, "x-amz-date": now,
             "Authorization": "AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s"
                              % (self._access_key, scope, HEADERS, signature), **(more or {})})
-        reply = self._connection.getresponse()
-        answer = reply.read()
+        said = reply.read()
         if reply.status >= 300:
-            raise RuntimeError("%s %s: %d %s" % (method, key, reply.status, answer[:500]))
-        return reply.headers, answer
+            raise RuntimeError("%s %s: %d %s" % (method, key, reply.status, said[:500]))
+        return reply.headers, said
 
     def begin_upload(self, key):
-        _, answer = self.request("POST", key, "uploads=")
-        return re.search(rb"<UploadId>(.*?)</UploadId>", answer)[1].decode()
+        _, said = self.request("POST", key, "uploads=")
+        return re.search(rb"<UploadId>(.*?)</UploadId>", said)[1].decode()
 
     def upload_part(self, key, upload, number, body, with_md5=False):
         query = "partNumber=%d&uploadId=%s" % (number, urllib.parse.quote(upload, safe="-_.~"))
@@ -67,7 +79,7 @@ class Store:
         parts = "".join("<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>" % (at, etag)
                         for at, etag in enumerate(etags, 1))
         body = "<CompleteMultipartUpload>%s</CompleteMultipartUpload>" % parts
-        _, answer = self.request("POST", key, "uploadId=" + urllib.parse.quote(
+        _, said = self.request("POST", key, "uploadId=" + urllib.parse.quote(
             upload, safe="-_.~"), body.encode())
-        if b"<ETag>" not in answer:
-            raise RuntimeError("not completed: %s" % answer[:500])
+        if b"<ETag>" not in said:
+            raise RuntimeError("not completed: %s" % said[:500])

@@ -231,7 +231,7 @@ static void test_what_mount_passes(void **state)
     struct err err = {0};
     assert_int_equal(PARSE(&options, &err, "bucket/pre/fix", "/mnt/x", "-o",
                            "rw,noauto,_netdev,user=jane,x-systemd.automount,nofail,dev,suid,"
-                           "allow_other,default_permissions,region=eu-west-1,defaults"),
+                           "allow_other,region=eu-west-1,defaults"),
                      0);
     assert_string_equal(options.prefix, "pre/fix/");
     assert_true(options.is_allow_other);
