@@ -39,7 +39,7 @@ static int set_taken(const struct image *image, const struct s3_head *head, stru
                        "an object that no mount published (ETag %s, %" PRIu64
                        " bytes) stands under that name: choose another name, or remove it first",
                        head->etag, head->size_bytes);
-    if (strcmp(digest, image->resolved->manifest.digest) == 0)
+    if (is_same_text(digest, image->resolved->manifest.digest))
         return err_set(err, EEXIST,
                        "the same image (%s) stands there already with the tag %s, this one has %s: "
                        "choose another name, or mount with -o overwrite",

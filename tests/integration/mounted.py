@@ -15,7 +15,7 @@ PROGRAM = os.environ.get("PRERELEASEFS") or str(
 
 SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|"
                        r"runtime error:|: Assertion ")
-START_LIMIT_S = 30
+START_LIMIT_S = 90
 END_LIMIT_S = 60        # a sanitizer's look for leaks takes its time
 
 

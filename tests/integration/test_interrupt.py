@@ -198,6 +198,7 @@ def test_uploads_of_a_mount_that_was_killed_are_aborted_by_the_next(parked, moun
     again.uploads_may_remain = True
     wait_until(lambda: again.uploads() == ["b/foreign.tar"], 20)
     s3.abort_multipart_upload(Bucket=bucket, Key="b/foreign.tar", UploadId=foreign["UploadId"])
+    (again.path / "b").mkdir()
     assert again.run("cp", one.references, "b/").returncode == 0
     Archive(again.object("b/x.tar")).check(one.image, "a:b")
 

@@ -1,6 +1,6 @@
 """A mount is killed: the next one on that host clears up behind it, and behind nobody else.
 
-PRERELEASEFS_KILLS says how many random moments are tried (12; a soak takes 50).
+PRERELEASEFS_KILLS says how many random moments are tried (12; with SOAK=1, 50).
 """
 
 import json
@@ -20,7 +20,7 @@ from mounted import wait_until
 from servers import faults, images
 
 MIB = 1 << 20
-KILLS = int(os.environ.get("PRERELEASEFS_KILLS", 12))
+KILLS = int(os.environ.get("PRERELEASEFS_KILLS") or (50 if os.environ.get("SOAK") else 12))
 INTENTS = ".prereleasefs/intents/"
 ALL_BUT = ["s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:GetObject", "s3:PutObject",
            "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
@@ -197,11 +197,13 @@ def test_a_read_only_mount_looks_for_nothing(held, store, proxy, mount):
     assert one.there.uploads() == ["b/x.tar"]
 
 
-def test_an_upload_whose_creation_went_unanswered(registry, repository, store, proxy, mount):
+@pytest.mark.parametrize("fault", [faults.LoseReply(), faults.Reset("middle")], ids=repr)
+def test_an_upload_whose_creation_went_unanswered(registry, repository, store, proxy, mount,
+                                                  fault):
     image = images.small().push(registry, repository, "v1")
     front = proxy(store.endpoint)
     there = mount(endpoint=front.url, sts_endpoint=store.endpoint)
-    lost = front.inject(faults.Reset("middle"), "POST", r"\?uploads")
+    lost = front.inject(fault, "POST", r"\?uploads")
     done = there.publish("b", "%s/%s:v1 x.tar tag=a:b" % (registry.host, repository))
     assert (done.returncode, lost.fired) == (0, 1)
     Archive(there.object("b/x.tar")).check(image, "a:b")
