@@ -25,7 +25,6 @@ LIBRARIES = {
     r"curl/.*": r"include/base/(http|url)\w*\.[ch]",
     r"openssl/.*": r"include/base/digest\.[ch]",
     r"expat\.h": r"s3/xml\.c",
-    r"ini\.h": r"s3/(aws_config|profile)\.c",
     r"jansson\.h": r"registry/(json|manifest|docker_config|token|image|archive_json)\.[ch]"
                    r"|fs/publish/(record\w*|layer_index|intent)\.[ch]",
     r"zlib\.h": r"registry/gzip\.c",

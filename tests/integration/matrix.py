@@ -234,6 +234,7 @@ class Kind:
     errors: frozenset = frozenset()
     must_fail: bool = False
     head_errors: frozenset = frozenset()    # further ones: a HEAD's 400 does not say what it is
+    is_outage: bool = False     # nothing goes until it is over, the abort neither
     limit_s: float = CASE_LIMIT_S
 
 
@@ -582,16 +583,25 @@ class Lane:
             done = self._copy(directory, kind.limit_s)
             seconds = time.monotonic() - started
         finally:
-            # What the abort and the sweep behind it meet is part of the case, but a port that
-            # refuses for good would keep even the checks out.
-            if proxy._listener is None and count is None:
-                proxy.accept()
+            if kind.is_outage:
+                self._end_outage(proxy)
         try:
             outcome = self._judge(directory, done, step, kind, rule, seconds)
         finally:
             proxy.clear()
             self._settle()
         return outcome
+
+    def _end_outage(self, proxy):
+        """The server is back. Nothing could be aborted without it: the next mount does that."""
+        proxy.clear()
+        self.there.uploads_may_remain = True
+        with contextlib.suppress(OSError):
+            self._statuses = self._all_rows()
+        self.there.kill()
+        self.there.wait()
+        proxy.resume()
+        self.remount()
 
     def _judge(self, directory, done, step, kind, rule, seconds):
         if not rule.matched:
