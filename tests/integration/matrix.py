@@ -358,7 +358,7 @@ ONCE = {
 # What every request of a kind meets, from the first on.
 ALWAYS = {
     "refused connection": Kind(lambda lane, step: Refuse(lane.proxy_of(step), None), ALL,
-                               frozenset(NETWORK)),
+                               frozenset(NETWORK), is_outage=True),
     "reset before the request": Kind(flat(lambda: faults.Reset("before")), ALL,
                                      frozenset(NETWORK)),
     "reset in the request": Kind(flat(lambda: faults.Reset("request")), SENDS,
@@ -410,7 +410,7 @@ class Outcome:
     errno: int
     sentence: str
     fired: int
-    seconds: float
+    seconds: float = 0
 
 
 class Wrong(AssertionError):
@@ -510,15 +510,20 @@ class Lane:
 
     def _publish(self):
         directory = "run%04d" % next(self._numbers)
-        (self.there.path / directory).mkdir()
-        self.registry.clear()
-        self.store.clear()
+        self._begin(directory)
         return directory, self._copy(directory)
+
+    def _begin(self, directory):
+        for proxy in (self.registry, self.store):
+            proxy.clear()
+        (self.there.path / directory).mkdir()
+        for proxy in (self.registry, self.store):
+            proxy.clear()
 
     def _copy(self, directory, limit_s=CASE_LIMIT_S):
         try:
-            return self.there.publish(directory, self.reference(), name="x.ref",
-                                      timeout_s=limit_s)
+            file = self.there.reference_file(self.reference(), name="x.ref")
+            return self.there.run("cp", file, directory + "/", timeout_s=limit_s)
         except subprocess.TimeoutExpired:
             raise Wrong("cp has not ended after %d s" % limit_s) from None
 
@@ -572,9 +577,7 @@ class Lane:
     def run(self, step, kind, count=1):
         """Lets the fault happen; returns how it ended, or raises Wrong."""
         directory = "run%04d" % next(self._numbers)
-        (self.there.path / directory).mkdir()
-        self.registry.clear()
-        self.store.clear()
+        self._begin(directory)
         proxy = self.proxy_of(step)
         rule = proxy.inject(kind.make(self, step), step.method, step.pattern,
                             nth=step.nth if count else 1, count=count)
@@ -582,11 +585,13 @@ class Lane:
         try:
             done = self._copy(directory, kind.limit_s)
             seconds = time.monotonic() - started
+            row, logged = self._status(directory), self._logged(directory)
         finally:
             if kind.is_outage:
                 self._end_outage(proxy)
         try:
-            outcome = self._judge(directory, done, step, kind, rule, seconds)
+            outcome = self._judge(directory, done, step, kind, rule, row, logged)
+            outcome.seconds = seconds
         finally:
             proxy.clear()
             self._settle()
@@ -595,25 +600,21 @@ class Lane:
     def _end_outage(self, proxy):
         """The server is back. Nothing could be aborted without it: the next mount does that."""
         proxy.clear()
+        if not proxy.is_listening():
+            proxy.accept()
         self.there.uploads_may_remain = True
-        with contextlib.suppress(OSError):
-            self._statuses = self._all_rows()
-        self.there.kill()
-        self.there.wait()
-        proxy.resume()
         self.remount()
 
-    def _judge(self, directory, done, step, kind, rule, seconds):
+    def _judge(self, directory, done, step, kind, rule, row, logged):
         if not rule.matched:
             raise Missing("the request did not come")
-        row = self._status(directory)
         if done.returncode == 0:
             if kind.must_fail:
                 raise Wrong("succeeds")
             self._check_published(directory, row)
-            return Outcome("published", 0, row["detail"], rule.fired, seconds)
+            return Outcome("published", 0, row["detail"] if row else "", rule.fired)
         number = _errno_of(done.stderr)
-        sentence = row["detail"] if row else self._logged(directory)
+        sentence = row["detail"] if row else logged
         allowed = kind.errors | (kind.head_errors if "HEAD" == step.method else frozenset())
         if number not in allowed:
             raise Wrong("%s: %s" % (errno.errorcode.get(number, done.stderr), sentence))
@@ -632,7 +633,7 @@ class Lane:
                 raise Wrong("fails, and there is %s: %s" % (keys, sentence))
             end = "failed"
         self._wait(lambda: not self.uploads(), "an upload remains: " + sentence)
-        return Outcome(end, number, sentence, rule.fired, seconds)
+        return Outcome(end, number, sentence, rule.fired)
 
     def _check_published(self, directory, row):
         keys = self.keys(directory + "/")
@@ -641,7 +642,7 @@ class Lane:
         self._check_tarball(directory)
         if self._get(directory + "/x.ref").decode() != self.reference() + "\n":
             raise Wrong("the reference file is not what was written")
-        if row["state"] != "published":
+        if row and row["state"] != "published":
             raise Wrong("succeeds, and the state is %s: %s" % (row["state"], row["detail"]))
         self._wait(lambda: not self.uploads(), "succeeds, and an upload remains")
 

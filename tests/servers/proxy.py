@@ -148,6 +148,10 @@ class Proxy:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)     # the thread that serves it closes it
 
+    def is_listening(self):
+        with self._lock:
+            return self._listener is not None
+
     def accept(self):
         """Listens (again), at the same port as before."""
         listener = socket.socket()

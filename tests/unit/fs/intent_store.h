@@ -124,7 +124,8 @@ int s3_list_page(struct s3_client *client, struct call *call, const char *prefix
     if (store_begin(store.list_error, prefix, "s3:ListBucket", err) < 0)
         return -err->errnum;
     qsort(store.objects, store.object_count, sizeof(store.objects[0]), compare_objects);
-    struct s3_page page = {.objects = calloc(STORE_MAX, sizeof(*page.objects))};
+    static _Thread_local struct s3_object_info objects[STORE_MAX]; // one page at a time
+    struct s3_page page = {.objects = objects};
     size_t limit = store.page_keys ? (size_t)store.page_keys : (size_t)max_keys;
     for (size_t i = 0; i < store.object_count; i++) {
         const struct store_object *object = &store.objects[i];
@@ -149,7 +150,6 @@ int s3_list_page(struct s3_client *client, struct call *call, const char *prefix
 
 void s3_page_done(struct s3_page *page)
 {
-    free(page->objects);
     free(page->next_token);
     *page = (struct s3_page){0};
 }
@@ -167,7 +167,9 @@ int s3_object_get(struct s3_client *client, struct call *call, const char *key, 
         return store_end(err_set(err, ENOENT, "no such key"));
     if (object->bytes.size > limit_bytes)
         return store_end(err_set(err, EFBIG, "too large"));
-    buf_append(ret_bytes, object->bytes.bytes, object->bytes.size);
+    if (object->bytes.size > 0 &&
+        buf_append(ret_bytes, object->bytes.bytes, object->bytes.size) < 0)
+        return store_end(err_no_memory(err));
     return store_end(0);
 }
 

@@ -4,6 +4,7 @@
 
 #include "fs/publish/intent_sweep.h"
 #include "fs/publish/intents.h"
+#include "tests/unit/base/fault_memory.h"
 #include "tests/unit/fs/intent_store.h"
 
 #include <sys/wait.h>
@@ -432,6 +433,27 @@ static void a_cancelled_sweep_ends(void **state)
     assert_true(has_intent("i1"));
 }
 
+// An upload that is left keeps its intent.
+static void no_memory_loses_nothing(void **state)
+{
+    (void)state;
+    bool was_refused = true;
+    for (int nth = 1; was_refused; nth++) {
+        start(NULL);
+        add_intent(DEAD, "", "i1", NOW_MS - 60 * S, "b", "x.tar");
+        add_intent(OTHER_HOST, "", "i2", NOW_MS - 30 * S, "c", "y.tar");
+        store_begin_upload("b/x.tar", "u", NOW_MS - 10 * S);
+        memory_fail_at(nth);
+        int error = intent_sweep_run(&place, &call, &err);
+        was_refused = memory_has_failed();
+        memory_fail_at(0);
+        assert_true(has_intent("i1") || !store_has_upload("u"));
+        assert_true(was_refused || error == 0);
+    }
+    assert_int_equal(store.upload_count, 0);
+    assert_int_equal(store.object_count, 1);
+}
+
 // ---- a write's own -----------------------------------------------------------------------------
 
 static struct intents *intents;
@@ -572,6 +594,23 @@ static void doubts_are_settled(void **state)
     assert_int_equal(store.object_count, 2); // it stays for the next mount
 }
 
+static void no_memory_for_a_write(void **state)
+{
+    (void)state;
+    bool was_refused = true;
+    for (int nth = 1; was_refused; nth++) {
+        struct write_intent *own = NULL;
+        memory_fail_at(nth);
+        int error = write_intent_new(intents, "b", &own, &err);
+        if (error == 0)
+            error = write_intent_add(own, "x.tar", &err);
+        was_refused = memory_has_failed();
+        memory_fail_at(0);
+        assert_int_equal(error, was_refused ? -ENOMEM : 0);
+        write_intent_free(own);
+    }
+}
+
 int main(void)
 {
 #define SWEEP(test) cmocka_unit_test_setup_teardown(test, start, store_clear)
@@ -603,6 +642,8 @@ int main(void)
         WRITE(storing_that_is_refused_is_no_failure),
         WRITE(what_cannot_be_deleted_is_not_stored_again),
         WRITE(doubts_are_settled),
+        SWEEP(no_memory_loses_nothing),
+        WRITE(no_memory_for_a_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
