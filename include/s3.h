@@ -190,8 +190,8 @@ struct s3_put {
     enum s3_condition condition;
 };
 // A put without an answer at its last attempt, and a conditional one whose reply was lost and whose
-// repetition meets an object, are settled by reading that object: 0 when it has exactly these bytes, whoever wrote them. EOPNOTSUPP with
-// err->code NotImplemented: the store has no conditions.
+// repetition meets an object, are settled by reading that object: 0 when it has exactly these
+// bytes, whoever wrote them. EOPNOTSUPP with err->code NotImplemented: the store has no conditions.
 int s3_object_put(struct s3_client *client, struct call *call, const struct s3_put *put,
                   char ret_etag[S3_ETAG_SIZE], struct err *err);
 

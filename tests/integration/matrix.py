@@ -659,9 +659,11 @@ class Lane:
         return rows[-1] if rows else None
 
     def _logged(self, directory):
-        """Why a lookup failed, before there was a publish."""
+        """What the log says, for where status.tsv cannot be looked up: before there was a
+        publish, and while the store cannot be listed."""
         lines = [line for line in self.there.log().splitlines() if directory in line]
-        return lines[-1] if lines else ""
+        errors = [line for line in lines if " ERROR " in line]
+        return (errors or lines or [""])[-1]
 
     def _settle(self):
         """After a case: nothing of it may be left for the next one."""
