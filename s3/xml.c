@@ -159,6 +159,8 @@ static size_t bad_character(const char *at, const char *end)
 
 void xml_mask(char *bytes, size_t size)
 {
+    if (!size) // bytes may be NULL then
+        return;
     const char *end = bytes + size;
     for (char *at = bytes; at < end; at++) {
         memset(at, XML_MASK, bad_character(at, end));

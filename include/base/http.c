@@ -321,7 +321,7 @@ int http_perform(struct http_client *client, struct call *call, const struct htt
     http_exchange_init(&x, call, request, ret_response);
     r = perform_on(client, handle->easy, &x, host, err);
     http_exchange_done(&x);
-    if (x.was_connected)
+    if (x.was_connected && x.stop == HTTP_STOP_NOT)
         http_pool_give_back(client->pool, handle);
     else
         http_pool_drop(handle);

@@ -3,6 +3,7 @@
 Nothing is skipped: a server that is missing or does not start is a failure.
 """
 
+import signal
 import itertools
 import pathlib
 import shutil
@@ -149,3 +150,7 @@ def pytest_runtest_makereport(item, call):
         for path in sorted(pathlib.Path(item.funcargs["tmp_path"]).glob("m*/log")
                            if "tmp_path" in getattr(item, "funcargs", {}) else []):
             report.sections.append((str(path), path.read_text(errors="replace")[-8000:]))
+
+
+# A shell that starts pytest in the background has SIGINT ignored, and cp would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -274,6 +274,16 @@ def _date(minutes):
         "%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + minutes * 60))))
 
 
+def _stall(lane, step):
+    return faults.Stall("request" if step.has_body else "middle" if step.has_answer else "before")
+
+
+def _may_stall(step):
+    """A few: each takes the 30 s of the time-out. (A completion and a copy may take 10 minutes.)"""
+    return step.nth == 1 and (step.method == "HEAD" or step.is_("manifest") or step.is_("create")
+                              or step.is_("reference file"))
+
+
 # What one request meets once. A publish that gives up on any of these without `errors` is wrong.
 ONCE = {
     "refused connection": Kind(lambda lane, step: Refuse(lane.proxy_of(step), 0.3)),
@@ -290,6 +300,7 @@ ONCE = {
         flat(faults.Flip), ANSWERED, frozenset({errno.EBADMSG, errno.EPROTO, errno.EIO})),
     "request has a flipped bit": Kind(
         flat(lambda: faults.Flip("server")), SENDS, frozenset({errno.EIO})),
+    "stall": Kind(_stall, _may_stall),
     "500": Kind(refusal(500, "InternalError")),
     "502 of a proxy": Kind(flat(lambda: faults.Reply(
         502, "<html><body>Bad gateway</body></html>", {"Content-Type": "text/html"}))),
