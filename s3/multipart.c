@@ -112,7 +112,7 @@ int s3_multipart_upload_part(struct s3_client *client, struct call *call,
         .body = body,
         .body_count = body_count,
         .has_body = true,
-        .payload = S3_PAYLOAD_UNSIGNED,
+        .payload = S3_PAYLOAD_BULK,
     };
     auto_reply struct s3_reply reply;
     r = s3_request_send(&client->service, call, &request, &reply, err);

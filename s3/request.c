@@ -40,20 +40,19 @@ struct attempt {
 
 // ---- building -----------------------------------------------------------------------------
 
-static int hash_payload(struct sending *sending, struct err *err)
+static void hash_payload(struct sending *sending)
 {
     const struct s3_request *request = sending->request;
-    if (request->payload == S3_PAYLOAD_SIGNED) {
-        struct sha256 sha;
-        sha256_init(&sha);
-        for (size_t i = 0; i < request->body_count; i++)
-            sha256_update(&sha, request->body[i].bytes, request->body[i].size);
-        sha256_final_hex(&sha, sending->payload);
-        return 0;
-    }
-    snprintf(sending->payload, sizeof(sending->payload), "%s", SIGV4_UNSIGNED_PAYLOAD);
-    if (s3_service_place(sending->service)->is_tls)
-        return 0;
+    struct sha256 sha;
+    sha256_init(&sha);
+    for (size_t i = 0; i < request->body_count; i++)
+        sha256_update(&sha, request->body[i].bytes, request->body[i].size);
+    sha256_final_hex(&sha, sending->payload);
+}
+
+static int sum_payload(struct sending *sending, struct err *err)
+{
+    const struct s3_request *request = sending->request;
     auto_free struct digest_piece *pieces = calloc(request->body_count + 1, sizeof(*pieces));
     if (!pieces)
         return err_no_memory(err);
@@ -63,6 +62,18 @@ static int hash_payload(struct sending *sending, struct err *err)
     md5_of(pieces, request->body_count, md5);
     sending->content_md5 = digest_base64(md5, sizeof(md5));
     return sending->content_md5 ? 0 : err_no_memory(err);
+}
+
+static int guard_payload(struct sending *sending, struct err *err)
+{
+    bool is_bulk = sending->request->payload == S3_PAYLOAD_BULK;
+    bool is_guarded = s3_service_place(sending->service)->is_tls;
+    if (!is_bulk || (!is_guarded && sending->service->signs_bulk)) {
+        hash_payload(sending);
+        return 0;
+    }
+    snprintf(sending->payload, sizeof(sending->payload), "%s", SIGV4_UNSIGNED_PAYLOAD);
+    return is_guarded ? 0 : sum_payload(sending, err);
 }
 
 // The path as it is sent and signed: percent-encoded once.
@@ -369,7 +380,7 @@ int s3_request_send(struct s3_service *service, struct call *call, const struct 
         return err_set(err, ENAMETOOLONG, "a key of more than %d bytes", S3_KEY_SIZE_MAX);
     struct sending sending = {.service = service, .call = call, .request = request};
     s3_request_subject(service, request, sending.subject, sizeof(sending.subject));
-    int r = hash_payload(&sending, err);
+    int r = guard_payload(&sending, err);
     if (r == 0)
         r = send_until_settled(&sending, ret_reply, err);
     free(sending.content_md5);

@@ -11,9 +11,9 @@
 // Every request may be sent twice: the reply to the first may be lost. What the second then
 // answers (412, NoSuchUpload) is for the caller to judge, by reply->is_in_doubt.
 //
-// Bodies: S3_PAYLOAD_SIGNED puts the body's SHA-256 into the signature: for what is small.
-// S3_PAYLOAD_UNSIGNED saves that for bulk: TLS guards it, and over plain HTTP a Content-MD5 that
-// the store checks. Thread-safe.
+// Bodies: S3_PAYLOAD_SIGNED puts the body's SHA-256 into the signature. S3_PAYLOAD_BULK saves
+// that where TLS guards the body. Over plain HTTP the store checks the SHA-256 all the same, or a
+// Content-MD5 where that costs this CPU less. Thread-safe.
 #pragma once
 
 #include "service.h"
@@ -26,7 +26,7 @@ enum {
     S3_ERROR_BODY_LIMIT = 64 * 1024,
 };
 
-enum s3_payload { S3_PAYLOAD_SIGNED, S3_PAYLOAD_UNSIGNED };
+enum s3_payload { S3_PAYLOAD_SIGNED, S3_PAYLOAD_BULK };
 
 struct s3_request {
     const char *action; // what IAM calls it, for sentences: "s3:GetObject"

@@ -1,5 +1,7 @@
 #include "service.h"
 
+#include "base/digest.h"
+
 #include <string.h>
 
 enum { PLACES_MAX = 8 }; // a store that sends us round in circles does not fill memory
@@ -25,6 +27,7 @@ int s3_service_init(struct s3_service *service, const struct s3_service_options 
         .http = options->http,
         .clock = options->clock,
         .skew = options->skew,
+        .signs_bulk = digest_sha256_is_faster(),
     };
     pthread_mutex_init(&service->lock, NULL);
     service->endpoint = options->endpoint ? strdup(options->endpoint) : NULL;

@@ -19,6 +19,7 @@ struct s3_service {
     struct http_client *http;
     const struct clock *clock;
     struct s3_skew *skew;
+    bool signs_bulk; // over plain HTTP; else a Content-MD5 guards it: what this CPU does faster
 
     pthread_mutex_t lock;
     struct s3_place *place; // the newest; all older ones behind it

@@ -52,6 +52,10 @@ struct digest_piece {
 };
 void md5_of(const struct digest_piece *pieces, size_t count, uint8_t ret_digest[MD5_SIZE]);
 
+// Whether this CPU computes SHA-256 faster than MD5, as those with SHA instructions do by far.
+// The first call takes some milliseconds to try.
+bool digest_sha256_is_faster(void);
+
 void digest_hex(const uint8_t *bytes, size_t size, char *ret_hex); // 2 * size + 1 bytes, lower case
 // Total; lower case alone, so that a digest has one spelling. hex_size / 2 bytes.
 bool digest_from_hex(const char *hex, size_t hex_size, uint8_t *ret_bytes);

@@ -146,6 +146,14 @@ static void hmac_known_answers(void **state)
     expect_hmac(NULL, 0, "", "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 
+static void race_is_run_once(void **state)
+{
+    (void)state;
+    bool first = digest_sha256_is_faster();
+    for (int i = 0; i < 10; i++)
+        assert_true(digest_sha256_is_faster() == first);
+}
+
 static void md5_of_pieces(void **state)
 {
     (void)state;
@@ -245,6 +253,7 @@ int main(void)
         cmocka_unit_test(midstate_of_no_hash_is_refused),
         cmocka_unit_test(hmac_known_answers),
         cmocka_unit_test(md5_of_pieces),
+        cmocka_unit_test(race_is_run_once),
         cmocka_unit_test(hex_is_strict),
         cmocka_unit_test(base64_round_trips),
         cmocka_unit_test(base64_is_strict),

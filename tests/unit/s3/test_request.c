@@ -78,7 +78,9 @@ static void the_url_is_encoded_once(void **state)
 static void bodies(void **state)
 {
     (void)state;
-    static const struct script_reply replies[] = {{200, ID, NULL, 0}, {200, ID, NULL, 0}};
+    static const struct script_reply replies[] = {
+        {200, ID, NULL, 0}, {200, ID, NULL, 0}, {200, ID, NULL, 0}};
+    static const char sha256[] = "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072";
     fixture_start(&f, replies, ARRAY_SIZE(replies));
     struct http_piece body[] = {{"Welcome to ", 11}, {"Amazon S3.", 10}};
     struct s3_request request = {
@@ -92,14 +94,19 @@ static void bodies(void **state)
     struct s3_reply reply;
     assert_int_equal(s3_request_send(&f.client->service, &f.call, &request, &reply, &f.err), 0);
     s3_reply_done(&reply);
-    request.payload = S3_PAYLOAD_UNSIGNED;
+    request.payload = S3_PAYLOAD_BULK; // over http nothing else guards it
+    f.client->service.signs_bulk = false;
     assert_int_equal(s3_request_send(&f.client->service, &f.call, &request, &reply, &f.err), 0);
     s3_reply_done(&reply);
-    assert_header(0, "x-amz-content-sha256",
-                  "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072");
+    f.client->service.signs_bulk = true;
+    assert_int_equal(s3_request_send(&f.client->service, &f.call, &request, &reply, &f.err), 0);
+    s3_reply_done(&reply);
+    assert_header(0, "x-amz-content-sha256", sha256);
     assert_header(0, "Content-MD5", NULL);
     assert_header(1, "x-amz-content-sha256", "UNSIGNED-PAYLOAD");
-    assert_header(1, "Content-MD5", "1EfQ6PKJ8WoS/2AnznfCWA=="); // over http nothing else guards it
+    assert_header(1, "Content-MD5", "1EfQ6PKJ8WoS/2AnznfCWA==");
+    assert_header(2, "x-amz-content-sha256", sha256);
+    assert_header(2, "Content-MD5", NULL);
     assert_signed_with(1, "SignedHeaders=content-md5;host;x-amz-content-sha256;x-amz-date");
     assert_non_null(strstr(script_request(f.script, 1), "\r\n\r\nWelcome to Amazon S3."));
     fixture_stop(&f);
