@@ -1,9 +1,13 @@
 #include "script.h"
 
+#include "base/scope.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +15,8 @@
 #include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 enum { REQUESTS_MAX = 64, REQUEST_SIZE_MAX = 16 * 1024 * 1024 };
 
@@ -167,4 +173,12 @@ char *script_request_header(struct script *script, size_t i, const char *name)
         line = strstr(line, "\r\n");
     }
     return NULL;
+}
+
+void script_assert_header(struct script *script, size_t i, const char *name, const char *expected)
+{
+    auto_free char *value = script_request_header(script, i, name);
+    const char *got = value ? value : "(no such header)";
+    if (strcmp(got, expected ? expected : "(no such header)") != 0)
+        fail_msg("request %zu has %s: %s, not %s", i, name, got, expected ? expected : "none");
 }

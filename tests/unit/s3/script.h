@@ -22,3 +22,5 @@ size_t script_request_count(struct script *script);
 const char *script_request(struct script *script, size_t i);
 // The value of a header of that request, malloc'ed; NULL where it had none.
 char *script_request_header(struct script *script, size_t i, const char *name);
+// Fails the test unless it has that value; NULL: unless there is none.
+void script_assert_header(struct script *script, size_t i, const char *name, const char *expected);

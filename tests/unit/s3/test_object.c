@@ -25,13 +25,6 @@
 
 static struct fixture f;
 
-static void assert_header(size_t i, const char *name, const char *expected)
-{
-    auto_free char *value = script_request_header(f.script, i, name);
-    if (!value != !expected || (value && strcmp(value, expected) != 0))
-        fail_msg("request %zu has %s: %s, not %s", i, name, value, expected);
-}
-
 // ---- head and get -------------------------------------------------------------------------
 
 static void head(void **state)
@@ -115,8 +108,8 @@ static void a_range(void **state)
     fixture_start(&f, replies, ARRAY_SIZE(replies));
     assert_int_equal(read_range("\"e1\"", 2, 4), 0);
     assert_string_equal(buf_text(&taken), "2345");
-    assert_header(0, "Range", "bytes=2-5");
-    assert_header(0, "If-Match", "\"e1\"");
+    script_assert_header(f.script, 0, "Range", "bytes=2-5");
+    script_assert_header(f.script, 0, "If-Match", "\"e1\"");
     assert_int_equal(read_range(NULL, 2, 0), 0);
     assert_int_equal(script_request_count(f.script), 1);
     assert_int_equal(read_range(NULL, 2, UINT64_MAX), -EINVAL);
@@ -136,10 +129,10 @@ static void broken_connections_are_resumed(void **state)
     fixture_start(&f, replies, ARRAY_SIZE(replies));
     assert_int_equal(read_range(NULL, 0, 10), 0);
     assert_string_equal(buf_text(&taken), "0123456789");
-    assert_header(0, "If-Match", NULL);
-    assert_header(1, "Range", "bytes=3-9");
-    assert_header(1, "If-Match", "\"e1\""); // the first answer binds the others
-    assert_header(4, "Range", "bytes=9-9");
+    script_assert_header(f.script, 0, "If-Match", NULL);
+    script_assert_header(f.script, 1, "Range", "bytes=3-9");
+    script_assert_header(f.script, 1, "If-Match", "\"e1\""); // the first answer binds the others
+    script_assert_header(f.script, 4, "Range", "bytes=9-9");
     fixture_stop(&f);
 }
 
@@ -258,11 +251,11 @@ static void put_sends(void **state)
     char etag[S3_ETAG_SIZE] = "";
     assert_int_equal(put("hello", S3_CONDITION_NONE, etag), 0);
     assert_string_equal(etag, "\"e1\"");
-    assert_header(0, "Content-Type", "text/plain");
-    assert_header(0, "x-amz-meta-who", "me");
-    assert_header(0, "If-None-Match", NULL);
+    script_assert_header(f.script, 0, "Content-Type", "text/plain");
+    script_assert_header(f.script, 0, "x-amz-meta-who", "me");
+    script_assert_header(f.script, 0, "If-None-Match", NULL);
     assert_int_equal(put("hello", S3_CONDITION_ABSENT, NULL), 0);
-    assert_header(1, "If-None-Match", "*");
+    script_assert_header(f.script, 1, "If-None-Match", "*");
     assert_int_equal(put("hello", S3_CONDITION_NONE, NULL), -EPROTO);
     fixture_stop(&f);
 }
