@@ -4,9 +4,8 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
-enum { SPARES_MAX = 64, WAIT_SLICE_MS = 100 };
+enum { SPARES_MAX = 64 };
 
 // A buffer that was given back and is kept for the next taker of the same size: a fresh one of
 // some megabytes would have to be faulted in page by page.
@@ -164,26 +163,20 @@ void *memory_wait(struct memory *memory, struct call *call, size_t size)
 {
     struct waiter waiter = {.ticket = {.size = size, .granted = waiter_granted}};
     pthread_mutex_init(&waiter.lock, NULL);
-    pthread_cond_init(&waiter.changed, NULL);
+    call_wait_init(&waiter.changed);
     memory_ask(memory, &waiter.ticket);
 
     pthread_mutex_lock(&waiter.lock);
-    while (!waiter.is_granted) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += WAIT_SLICE_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        pthread_cond_timedwait(&waiter.changed, &waiter.lock, &until);
-        if (waiter.is_granted || !atomic_load(&call->is_cancelled))
-            continue;
-        pthread_mutex_unlock(&waiter.lock);
-        bool was_waiting = memory_withdraw(memory, &waiter.ticket);
-        pthread_mutex_lock(&waiter.lock);
-        if (was_waiting)
-            break;
-    }
+    while (!waiter.is_granted && call_wait(call, &waiter.changed, &waiter.lock))
+        ;
+    bool is_granted = waiter.is_granted;
     pthread_mutex_unlock(&waiter.lock);
+    if (!is_granted && !memory_withdraw(memory, &waiter.ticket)) { // it is being granted just now
+        pthread_mutex_lock(&waiter.lock);
+        while (!waiter.is_granted)
+            pthread_cond_wait(&waiter.changed, &waiter.lock);
+        pthread_mutex_unlock(&waiter.lock);
+    }
     pthread_cond_destroy(&waiter.changed);
     pthread_mutex_destroy(&waiter.lock);
     return waiter.bytes;

@@ -1,6 +1,5 @@
 #include "reader.h"
 
-#include "call_wait.h"
 #include "chunk.h"
 
 #include <errno.h>

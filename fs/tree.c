@@ -1,7 +1,6 @@
 #include "tree.h"
 
 #include "base/scope.h"
-#include "call_wait.h"
 #include "listing.h"
 #include "path.h"
 

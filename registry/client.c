@@ -10,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
-
-enum { WAIT_MS = 100 }; // how soon a cancelled call is noticed while it waits for another's answer
 
 static void free_list(char **list)
 {
@@ -40,23 +37,14 @@ static int copy_list(const char *const *list, char ***ret_list)
     return copy == NULL ? -ENOMEM : 0;
 }
 
-static void init_lock(struct registry_client *client)
-{
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_mutex_init(&client->lock, NULL);
-    pthread_cond_init(&client->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-}
-
 int registry_client_new(const struct registry_options *options, struct registry_client **ret_client,
                         struct err *err)
 {
     struct registry_client *client = calloc(1, sizeof(*client));
     if (client == NULL)
         return err_no_memory(err);
-    init_lock(client);
+    pthread_mutex_init(&client->lock, NULL);
+    call_wait_init(&client->changed);
     client->http = options->http;
     client->clock = options->clock;
     int status = 0;
@@ -90,15 +78,7 @@ void registry_client_free(struct registry_client *client)
 
 int registry_client_wait_locked(struct registry_client *client, struct call *call, struct err *err)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += WAIT_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&client->changed, &client->lock, &until);
-    if (atomic_load(&call->is_cancelled))
+    if (!call_wait(call, &client->changed, &client->lock))
         return err_set(err, EINTR, "cancelled");
     return 0;
 }

@@ -22,7 +22,7 @@ struct registry_client {
     struct docker_config *docker_config;
 
     pthread_mutex_t lock;
-    pthread_cond_t changed; // on CLOCK_MONOTONIC
+    pthread_cond_t changed; // for call_wait
     struct {                // guarded by lock
         struct host *hosts;
         struct token *tokens;

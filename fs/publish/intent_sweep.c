@@ -1,6 +1,5 @@
 #include "intent_sweep.h"
 
-#include "../call_wait.h"
 #include "../first_failure.h"
 #include "../path.h"
 #include "../side_by_side.h"

@@ -1,6 +1,5 @@
 #include "intents.h"
 
-#include "../call_wait.h"
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/scope.h"

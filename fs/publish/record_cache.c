@@ -1,6 +1,5 @@
 #include "record_cache.h"
 
-#include "../call_wait.h"
 #include "../path.h"
 #include "../side_by_side.h"
 #include "base/log.h"

@@ -1,6 +1,5 @@
 #include "rendering.h"
 
-#include "../call_wait.h"
 #include "base/scope.h"
 
 #include <errno.h>

@@ -9,8 +9,8 @@
 #include <strings.h>
 #include <time.h>
 
-// How late a sleeper may notice that its call was cancelled. Slices rather than a condition
-// variable: call_cancel is then one store, which any thread may make under any lock.
+// How late a sleeper may notice that its call was cancelled. Slices rather than being woken:
+// call_cancel is then one store, which any thread may make under any lock.
 enum { SLEEP_SLICE_MS = 50 };
 
 void call_init(struct call *call, const struct clock *clock)
@@ -77,6 +77,28 @@ bool call_should_retry(struct call *call, int attempt, struct err *err)
         return false;
     }
     return true;
+}
+
+void call_wait_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+bool call_wait(struct call *call, pthread_cond_t *condition, pthread_mutex_t *lock)
+{
+    if (atomic_load(&call->is_cancelled))
+        return false;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += SLEEP_SLICE_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_cond_timedwait(condition, lock, &until);
+    return !atomic_load(&call->is_cancelled);
 }
 
 int64_t retry_delay_ms(int attempt, int retry_after_ms, uint32_t random)

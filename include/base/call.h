@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +41,12 @@ void call_cancel(struct call *call); // every request under way ends soon with -
 // answers true when the request should be tried again; false when err is final, the attempts or
 // the call's retries are used up. When cancelled, *err becomes EINTR and the answer is false.
 bool call_should_retry(struct call *call, int attempt, struct err *err);
+
+// Waiting for what another thread does, for as long as one's own call lives.
+void call_wait_init(pthread_cond_t *condition); // one for call_wait: on the monotonic clock
+// Waits once, `lock` held, as pthread_cond_wait does; the caller looks again at what it waits for.
+// false when the call is cancelled, which wakes nobody by itself and is noticed a moment later.
+bool call_wait(struct call *call, pthread_cond_t *condition, pthread_mutex_t *lock);
 
 // Pure: the full jitter, on top of what the server asked for where it did. random is any 32-bit
 // number; retry_after_ms -1 where the server did not ask.

@@ -223,6 +223,66 @@ static void cancelled_while_waiting(void **state)
     assert_int_equal(err.errnum, EINTR);
 }
 
+struct waiting {
+    struct call call;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_there;
+};
+
+static void begin_waiting(struct waiting *waiting)
+{
+    *waiting = (struct waiting){.lock = PTHREAD_MUTEX_INITIALIZER};
+    call_init(&waiting->call, clock_system());
+    call_wait_init(&waiting->changed);
+    pthread_mutex_lock(&waiting->lock);
+}
+
+static void end_waiting(struct waiting *waiting)
+{
+    pthread_mutex_unlock(&waiting->lock);
+    pthread_cond_destroy(&waiting->changed);
+}
+
+static void *signal_soon(void *context)
+{
+    struct waiting *waiting = context;
+    pthread_mutex_lock(&waiting->lock);
+    waiting->is_there = true;
+    pthread_cond_signal(&waiting->changed);
+    pthread_mutex_unlock(&waiting->lock);
+    return NULL;
+}
+
+static void a_wait_ends_with_what_it_waits_for(void **state)
+{
+    (void)state;
+    struct waiting waiting;
+    begin_waiting(&waiting);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, signal_soon, &waiting), 0);
+    while (!waiting.is_there)
+        assert_true(call_wait(&waiting.call, &waiting.changed, &waiting.lock));
+    end_waiting(&waiting);
+    pthread_join(thread, NULL);
+}
+
+static void a_wait_ends_with_its_call(void **state)
+{
+    (void)state;
+    struct waiting waiting;
+    begin_waiting(&waiting);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, cancel_soon, &waiting.call), 0);
+    int rounds = 0;
+    while (call_wait(&waiting.call, &waiting.changed, &waiting.lock))
+        assert_true(++rounds < 1000); // it does not spin
+    assert_int_equal(pthread_mutex_trylock(&waiting.lock), EBUSY);
+    assert_false(call_wait(&waiting.call, &waiting.changed, &waiting.lock));
+    end_waiting(&waiting);
+    pthread_join(thread, NULL);
+}
+
 enum { THREADS = 8 };
 
 struct user {
@@ -274,6 +334,8 @@ int main(void)
         cmocka_unit_test(retries_run_out),
         cmocka_unit_test(cancelled_before),
         cmocka_unit_test(cancelled_while_waiting),
+        cmocka_unit_test(a_wait_ends_with_what_it_waits_for),
+        cmocka_unit_test(a_wait_ends_with_its_call),
         cmocka_unit_test(threads_share_the_retries),
     };
     return cmocka_run_group_tests_name("base/call", tests, NULL, NULL);
