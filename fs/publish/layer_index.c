@@ -19,8 +19,7 @@ enum {
     ASKED_AT_ONCE = 16,
 };
 
-// ---- entries
-// -------------------------------------------------------------------------------------
+// ---- entries -----------------------------------------------------------------------------------
 
 static char *entry_key(const struct layer_index *index, const char *digest)
 {
@@ -56,8 +55,7 @@ static char *format_entry(const struct record *record)
     return text;
 }
 
-// ---- finding
-// -------------------------------------------------------------------------------------
+// ---- finding -----------------------------------------------------------------------------------
 
 // What one look at the index brought: the record that an entry leads to, checked against the
 // object.
@@ -149,8 +147,7 @@ static const struct record_layer *find_layer(const struct record *record,
     return NULL;
 }
 
-// ---- runs
-// ----------------------------------------------------------------------------------------
+// ---- runs --------------------------------------------------------------------------------------
 
 // A layer's stretch of the file: tar header, bytes, padding.
 struct stretch {
@@ -334,8 +331,7 @@ int layer_runs_check(const struct layer_index *index, struct call *call,
     return 0;
 }
 
-// ---- storing
-// -------------------------------------------------------------------------------------
+// ---- storing -----------------------------------------------------------------------------------
 
 struct storing {
     const struct layer_index *index;

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- failing
-// -------------------------------------------------------------------------------------
+// ---- failing -----------------------------------------------------------------------------------
 
 // true for the first failure. Withdraws what waits for memory.
 static bool note_failure(struct pump *pump, const struct err *err, bool is_stale)
@@ -45,8 +44,7 @@ void pump_fail_copy(struct pump *pump, struct err *err)
         note_failure(pump, err, true);
 }
 
-// ---- starting
-// ------------------------------------------------------------------------------------
+// ---- starting ----------------------------------------------------------------------------------
 
 void pump_enter(struct pump *pump, size_t count)
 {
@@ -92,8 +90,7 @@ void pump_start(struct pump *pump)
     pump_leave(pump);
 }
 
-// ---- parts
-// ---------------------------------------------------------------------------------------
+// ---- parts -------------------------------------------------------------------------------------
 
 bool part_is_wanted(struct part *part)
 {
@@ -178,8 +175,7 @@ void pump_leave(struct pump *pump)
         pump->options.ended(pump->options.context, pump);
 }
 
-// ---- laying it out
-// -------------------------------------------------------------------------------
+// ---- laying it out -----------------------------------------------------------------------------
 
 // The known hash serves only if all that it covers is copied.
 static uint64_t find_hash_from(const struct pump_options *options)
@@ -321,8 +317,7 @@ void pump_free(struct pump *pump)
     free(pump);
 }
 
-// ---- what came out
-// -------------------------------------------------------------------------------
+// ---- what came out -----------------------------------------------------------------------------
 
 const struct err *pump_error(const struct pump *pump)
 {

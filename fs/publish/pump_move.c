@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- filling
-// -------------------------------------------------------------------------------------
+// ---- filling -----------------------------------------------------------------------------------
 
 // Renders what is known already and lists what has to be fetched. The trailer of a .tar.gz is
 // rendered by the hasher, who alone knows its CRC.
@@ -114,8 +113,7 @@ static void fetch_or_fail(struct fetch *fetch)
     }
 }
 
-// ---- parts that are full
-// -------------------------------------------------------------------------
+// ---- parts that are full -----------------------------------------------------------------------
 
 static void upload(struct part *part)
 {
@@ -160,8 +158,7 @@ static void part_is_full(struct part *part)
         upload(part);
 }
 
-// ---- tasks
-// ---------------------------------------------------------------------------------------
+// ---- tasks -------------------------------------------------------------------------------------
 
 static void run_one_fetch(struct fetch *fetch)
 {

@@ -1,0 +1,145 @@
+// One image's steps, on control workers; in between its pump runs by itself.
+#include "publish_private.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+
+#include <errno.h>
+
+static void pump_failed(void *context, const struct err *err)
+{
+    struct publish_image *own = context;
+    publish_note_failure(own->publish, (size_t)(own - own->publish->images), err);
+}
+
+static void run_check_sources(struct task *task);
+static void run_start_over(struct task *task);
+
+static void continue_with(struct publish_image *own, void (*run)(struct task *task))
+{
+    own->task.run = run;
+    workers_add(own->publish->engine->control, &own->task);
+}
+
+// A second try without copies.
+static void say_stale(const struct publish_image *own, const struct err *cause)
+{
+    log_err(LOG_LEVEL_WARN, "layers cannot be copied inside the bucket, all are moved", cause,
+            "key", own->image.key, NULL);
+}
+
+static void pump_ended(void *context, struct pump *pump)
+{
+    struct publish_image *own = context;
+    const struct err *err = pump_error(pump);
+    if (!err && own->image.plan->copy_bytes) {
+        continue_with(own, run_check_sources);
+    } else if (err && pump_is_stale(pump)) {
+        say_stale(own, err);
+        continue_with(own, run_start_over);
+    } else {
+        if (err) {
+            pump_failed(own, err);
+            pump_free(TAKE(own->image.pump)); // its buffers are wanted elsewhere
+        }
+        publish_report(own->publish);
+    }
+}
+
+// Prepares the image and starts its pump, which reports when it has ended.
+static int begin_moving(struct publish_image *own, struct err *err)
+{
+    struct publish *publish = own->publish;
+    struct publish_engine *engine = publish->engine;
+    struct image *image = &own->image;
+    if (image_prepare(image, &publish->call, err) < 0)
+        return -err->errnum;
+    if (image->is_unchanged) {
+        publish_report(publish);
+        return 0;
+    }
+    const struct pump_options options = {
+        .transfers = engine->transfers,
+        .hashers = engine->hashers,
+        .memory = engine->options.memory,
+        .client = engine->options.client,
+        .registry = engine->options.registry,
+        .image = image->resolved,
+        .archive = image->archive,
+        .plan = image->plan,
+        .runs = &image->runs,
+        .upload = &image->upload,
+        .call = &publish->call,
+        .status = image->status,
+        .failed = pump_failed,
+        .ended = pump_ended,
+        .context = own,
+    };
+    if (pump_new(&options, &image->pump, err) < 0)
+        return -err->errnum;
+    pump_start(image->pump);
+    return 0;
+}
+
+void publish_run_move(struct task *task)
+{
+    struct publish_image *own = CONTAINER_OF(task, struct publish_image, task);
+    struct publish *publish = own->publish;
+    struct err err = {0};
+    if (publish_has_failed(publish)) {
+        publish_report(publish);
+    } else if (begin_moving(own, &err) < 0) {
+        publish_note_failure(publish, (size_t)(own - publish->images), &err);
+        publish_report(publish);
+    }
+}
+
+static void run_check_sources(struct task *task)
+{
+    struct publish_image *own = CONTAINER_OF(task, struct publish_image, task);
+    struct publish *publish = own->publish;
+    struct err err = {0};
+    int error = image_check_sources(&own->image, &publish->call, &err);
+    if (error == -ESTALE) {
+        say_stale(own, &err);
+        run_start_over(task);
+        return;
+    }
+    if (error < 0)
+        publish_note_failure(publish, (size_t)(own - publish->images), &err);
+    publish_report(publish);
+}
+
+static void run_start_over(struct task *task)
+{
+    struct publish_image *own = CONTAINER_OF(task, struct publish_image, task);
+    struct publish *publish = own->publish;
+    struct err err = {0};
+    status_row_restart(own->image.status);
+    if (image_start_over(&own->image, &publish->closing_call, &err) < 0)
+        log_err(LOG_LEVEL_WARN, "an upload could not be aborted", &err, "key", own->image.key,
+                NULL);
+    publish_run_move(task);
+}
+
+void publish_run_complete(struct task *task)
+{
+    struct publish_image *own = CONTAINER_OF(task, struct publish_image, task);
+    struct publish *publish = own->publish;
+    struct err err = {0};
+    if (!own->image.is_unchanged && image_complete(&own->image, &publish->closing_call, &err) < 0)
+        publish_note_failure(publish, (size_t)(own - publish->images), &err);
+    publish_report(publish);
+}
+
+void publish_run_undo(struct task *task)
+{
+    struct publish_image *own = CONTAINER_OF(task, struct publish_image, task);
+    struct publish *publish = own->publish;
+    struct err err = {0};
+    if (image_undo(&own->image, &publish->closing_call, &err) < 0)
+        log_err(LOG_LEVEL_WARN,
+                "an upload could not be aborted: the bucket's lifecycle rule will have to", &err,
+                "key", own->image.key, NULL);
+    publish_report(publish);
+}

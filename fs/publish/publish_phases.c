@@ -1,0 +1,186 @@
+// Who moves next: the phases of a publish, and what is said of it at its end.
+#include "publish_private.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+// ---- failures ----------------------------------------------------------------------------------
+
+void publish_note_failure(struct publish *publish, size_t image_index, const struct err *err)
+{
+    pthread_mutex_lock(&publish->lock);
+    bool is_first = publish->err.errnum == 0;
+    if (is_first) {
+        publish->err = *err;
+        publish->failed_at = image_index;
+        if (publish->is_user_cancelled)
+            err_set(&publish->err, EINTR, "cancelled");
+    }
+    pthread_mutex_unlock(&publish->lock);
+    if (is_first)
+        call_cancel(&publish->call); // all or none: its siblings move in vain
+}
+
+bool publish_has_failed(struct publish *publish)
+{
+    pthread_mutex_lock(&publish->lock);
+    bool has = publish->err.errnum != 0;
+    pthread_mutex_unlock(&publish->lock);
+    return has;
+}
+
+// ---- the end -----------------------------------------------------------------------------------
+
+static void say_image(struct publish *publish, size_t index)
+{
+    struct publish_image *own = &publish->images[index];
+    struct image *image = &own->image;
+    const char *reference = image->line->reference.text;
+    char bytes[32] = "0";
+    if (image->archive)
+        snprintf(bytes, sizeof(bytes), "%" PRIu64, image->archive->size_bytes);
+    const char *zstd = image->resolved && image->resolved->has_zstd_layers
+                           ? "its zstd layers need Docker 23 or newer to load"
+                           : "";
+    if (image->is_unchanged || image->is_published) {
+        status_close(image->status, image->is_unchanged ? STATUS_UNCHANGED : STATUS_PUBLISHED,
+                     zstd);
+        log_event(LOG_LEVEL_INFO, image->is_unchanged ? "unchanged" : "published", "key",
+                  image->key, "reference", reference, "bytes", bytes, "digest",
+                  image->resolved->manifest.digest, NULL);
+    } else if (publish->err.errnum == EINTR) {
+        status_close(image->status, STATUS_CANCELLED, "cancelled by whoever wrote the file");
+        log_event(LOG_LEVEL_INFO, "cancelled", "key", image->key, "reference", reference, NULL);
+    } else if (index == publish->failed_at) {
+        status_close(image->status, STATUS_FAILED, publish->err.text);
+        log_err(LOG_LEVEL_ERROR, "not published", &publish->err, "key", image->key, "reference",
+                reference, NULL);
+    } else {
+        struct err err;
+        err_set(&err, ECANCELED, "not published because %s, of the same write, failed",
+                publish->lines[publish->failed_at].name);
+        status_close(image->status, STATUS_CANCELLED, err.text);
+        log_err(LOG_LEVEL_ERROR, "not published", &err, "key", image->key, NULL);
+    }
+    image->status = NULL;
+}
+
+static bool has_uploads(const struct publish *publish)
+{
+    for (size_t i = 0; i < publish->image_count; i++)
+        if (publish->images[i].image.has_upload)
+            return true;
+    return false;
+}
+
+static void unlink_publish(struct publish *publish)
+{
+    struct publish_engine *engine = publish->engine;
+    pthread_mutex_lock(&engine->lock);
+    *publish->previous_next = publish->next;
+    if (publish->next)
+        publish->next->previous_next = publish->previous_next;
+    pthread_cond_broadcast(&engine->has_ended);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+static void end(struct publish *publish)
+{
+    for (size_t i = 0; i < publish->image_count; i++)
+        say_image(publish, i);
+    tree_forget(publish->engine->options.tree, publish->directory);
+    publish->done(publish->context, -publish->err.errnum, &publish->err, publish->stored_etag);
+    write_intent_end(publish->intent, &publish->closing_call, has_uploads(publish));
+    unlink_publish(publish);
+    publish_unref(publish);
+}
+
+// ---- phases ------------------------------------------------------------------------------------
+
+static void run_store(struct task *task)
+{
+    struct publish *publish = CONTAINER_OF(task, struct publish, task);
+    struct err err = {0};
+    if (publish_store_file(publish, &err) < 0) {
+        publish_note_failure(publish, 0, &err);
+        status_refused(publish->engine->options.status, publish->directory, publish->file, "-",
+                       err.text);
+        log_err(LOG_LEVEL_ERROR, "reference file not stored", &err, "directory", publish->directory,
+                "file", publish->file, NULL);
+    }
+    end(publish);
+}
+
+static void (*const phase_runs[])(struct task *) = {
+    [PUBLISH_MOVING] = publish_run_move,
+    [PUBLISH_COMPLETING] = publish_run_complete,
+    [PUBLISH_UNDOING] = publish_run_undo,
+};
+
+// Sets every image to work for the phase; the last to report looks at what comes next.
+static void start_phase(struct publish *publish, enum publish_phase phase)
+{
+    struct workers *control = publish->engine->control;
+    pthread_mutex_lock(&publish->lock);
+    publish->phase = phase;
+    publish->reports_left = publish->image_count + 1; // and this one, below
+    pthread_mutex_unlock(&publish->lock);
+    if (phase == PUBLISH_STORING) {
+        publish->task.run = run_store;
+        workers_add(control, &publish->task);
+        return;
+    }
+    for (size_t i = 0; i < publish->image_count; i++) {
+        publish->images[i].task.run = phase_runs[phase];
+        workers_add(control, &publish->images[i].task);
+    }
+    publish_report(publish);
+}
+
+// Nobody cancels what completes: the point of no return.
+static bool may_complete(struct publish *publish)
+{
+    pthread_mutex_lock(&publish->lock);
+    if (publish->is_user_cancelled && publish->err.errnum == 0)
+        err_set(&publish->err, EINTR, "cancelled");
+    bool may = publish->err.errnum == 0;
+    if (may)
+        publish->phase = PUBLISH_COMPLETING;
+    pthread_mutex_unlock(&publish->lock);
+    return may;
+}
+
+// An image has done its share of the phase.
+void publish_report(struct publish *publish)
+{
+    pthread_mutex_lock(&publish->lock);
+    bool is_last = --publish->reports_left == 0;
+    enum publish_phase phase = publish->phase;
+    pthread_mutex_unlock(&publish->lock);
+    if (!is_last)
+        return;
+    // What is left to undo where nothing failed had become needless: another host was faster with
+    // the same image.
+    bool must_undo = phase == PUBLISH_MOVING ? !may_complete(publish) : has_uploads(publish);
+    if (phase != PUBLISH_UNDOING && (must_undo || publish_has_failed(publish)))
+        start_phase(publish, PUBLISH_UNDOING);
+    else if (publish_has_failed(publish))
+        end(publish);
+    else
+        start_phase(publish, phase == PUBLISH_MOVING ? PUBLISH_COMPLETING : PUBLISH_STORING);
+}
+
+void publish_run_begin(struct task *task)
+{
+    struct publish *publish = CONTAINER_OF(task, struct publish, task);
+    struct err err = {0};
+    bool is_same;
+    if (publish_is_release(publish) &&
+        publish_check_file(publish, &publish->call, &is_same, &err) < 0)
+        publish_note_failure(publish, 0, &err);
+    start_phase(publish, publish_has_failed(publish) ? PUBLISH_UNDOING : PUBLISH_MOVING);
+}
