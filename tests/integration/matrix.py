@@ -17,7 +17,6 @@ import re
 import subprocess
 import threading
 import time
-import urllib.parse
 
 from mounted import Mount
 from servers import faults, images
@@ -165,50 +164,6 @@ class Endless(faults.Fault):
         head = head.without("content-length", "transfer-encoding")
         head.lines.append("Connection: close")
         return head, itertools.chain([self._start], itertools.repeat(self._more))
-
-
-class Conditional(faults.Fault):
-    """Completions with If-None-Match are answered 412 where the key exists, atomically: one
-    after another, for whatever number of proxies shares this. Without `s3` (a client that
-    looks) they only wait for each other."""
-
-    WAIT_S = 1
-
-    def __init__(self, s3):
-        self._s3 = s3
-        self._lock = threading.Lock()
-        self._own = threading.local()
-        self._together = None
-
-    def begin(self, together):
-        """So many completions wait for each other, if they come within WAIT_S."""
-        self._together = threading.Barrier(together)
-
-    def at_request(self, conversation, exchange):
-        with contextlib.suppress(threading.BrokenBarrierError):
-            self._together.wait(self.WAIT_S)
-        self._own.is_refused = False
-        if not self._s3:
-            return
-        self._lock.acquire()
-        path = urllib.parse.unquote(exchange.target.partition("?")[0])
-        _, bucket, key = path.split("/", 2)
-        try:
-            found = self._s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
-            self._own.is_refused = exchange.headers.get("if-none-match") == "*" and key in [
-                entry["Key"] for entry in found.get("Contents", [])]
-        finally:
-            if self._own.is_refused:
-                self._lock.release()
-
-    def own_answer(self):
-        if self._own.is_refused:
-            return faults.s3_error(412, "PreconditionFailed").own_answer()
-        return None
-
-    def at_end(self, conversation, exchange):
-        if self._s3:
-            self._lock.release()
 
 
 # ---- kinds -------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """A mount is killed: the next one on that host clears up behind it, and behind nobody else.
 
-PRERELEASEFS_KILLS says how many random moments are tried (12; with SOAK=1, 50).
+PRERELEASEFS_KILLS says how many random moments are tried (8; with SOAK=1, 50).
 """
 
 import json
@@ -20,7 +20,7 @@ from mounted import wait_until
 from servers import faults, images
 
 MIB = 1 << 20
-KILLS = int(os.environ.get("PRERELEASEFS_KILLS") or (50 if os.environ.get("SOAK") else 12))
+KILLS = int(os.environ.get("PRERELEASEFS_KILLS") or (50 if os.environ.get("SOAK") else 8))
 INTENTS = ".prereleasefs/intents/"
 ALL_BUT = ["s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:GetObject", "s3:PutObject",
            "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
