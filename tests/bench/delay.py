@@ -7,7 +7,7 @@ from .scene import RTT_MS
 
 NEAR, FAR, SKOPEO = ("cp x.ref DIR/, no delay", "cp x.ref DIR/, %d ms" % RTT_MS,
                      "skopeo, aws s3 cp, %d ms" % RTT_MS)
-MOVER = "plain mover, %d ms" % RTT_MS
+MOVER = "bare mover, %d ms" % RTT_MS
 
 
 def run(scene):
@@ -26,7 +26,7 @@ def run(scene):
     rounds = Rounds({
         NEAR: through(ways.ours, 0),
         FAR: through(ways.ours, RTT_MS),
-        MOVER: through(ways.mover, RTT_MS),
+        MOVER: through(ways.bare_mover, RTT_MS),
         SKOPEO: through(ways.skopeo, RTT_MS),
     }, scene.scale.runs)
     section = rounds.section("Publishing an image of %s, %d ms away from both servers"

@@ -1,13 +1,14 @@
-"""The plain mover: an image's bytes from a registry to S3, with the digests of
-each layer and of the whole file, as fast as plain Python reasonably goes.
+"""The movers: an image's bytes from a registry to S3, with the digests of each
+layer and of the whole file.
 
-    python3 -m bench.mover REGISTRY NAME:TAG ENDPOINT BUCKET KEY [md5]
+    python3 -m bench.mover plain|bare REGISTRY NAME:TAG ENDPOINT BUCKET KEY
 
-Parts of 16 MiB, four threads, ranged GETs straight into buffers that are used
-again, one thread that hashes in the file's order beside them, UploadPart with an
-unsigned payload ("md5": and a Content-MD5, as prereleasefs sends it over plain
-HTTP, for the store to check). It publishes a tar of the blobs; it retries nothing, checks
-nothing but digests, and would leave an upload behind if it failed.
+Parts of 16 MiB, four threads, ranged GETs into buffers that are used again, one
+thread that hashes in the file's order beside them. "plain": by requests and
+boto3. "bare": as fast as Python goes, straight into the buffers by http.client,
+and UploadPart with an unsigned payload: nothing guards what goes to the store.
+They publish a tar of the blobs, retry nothing, check nothing but digests, and
+would leave an upload behind if they failed.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ import sys
 import tarfile
 import threading
 
-from .signed import Store, answer
+from . import signed
 
 PART_BYTES = 16 << 20
 THREADS = 4
@@ -34,15 +35,18 @@ class Registry:
         self._connection = http.client.HTTPConnection(host)
         self._base = "/v2/%s/" % repository
 
-    def get(self, path, headers=None):
-        reply = answer(self._connection, "GET", self._base + path, None, headers or {})
+    def get(self, path, headers):
+        return self._ask(path, headers).read()
+
+    def _ask(self, path, headers):
+        reply = signed.answer(self._connection, "GET", self._base + path, None, headers)
         if reply.status not in (200, 206):
             raise RuntimeError("%s: %d" % (path, reply.status))
         return reply
 
     def read_into(self, digest, first, view):
         """Bytes of a blob from `first` on, as many as `view` holds."""
-        reply = self.get("blobs/" + digest, {
+        reply = self._ask("blobs/" + digest, {
             "Range": "bytes=%d-%d" % (first, first + len(view) - 1)})
         while view:
             got = reply.readinto(view)
@@ -126,16 +130,24 @@ class Hasher:
             raise RuntimeError("%s came out wrong" % blob.digest)
 
 
+def ends(kind):
+    """Classes of the registry and the store."""
+    if kind == "bare":
+        return Registry, signed.Store
+    from . import plain     # boto3 is large, and not for the bare mover to pay
+    return plain.Registry, plain.Store
+
+
 class Move:
-    def __init__(self, host, name, endpoint, bucket, key, *flags):
+    def __init__(self, kind, host, name, endpoint, bucket, key):
+        self._make_registry, self._make_store = ends(kind)
         self._host = host
         self._repository, self._tag = name.split(":")
         self._endpoint, self._bucket, self._key = endpoint, bucket, key
-        self._with_md5 = "md5" in flags
 
     def run(self):
-        registry = Registry(self._host, self._repository)
-        manifest = registry.get("manifests/" + self._tag, {"Accept": ACCEPT}).read()
+        registry = self._make_registry(self._host, self._repository)
+        manifest = registry.get("manifests/" + self._tag, {"Accept": ACCEPT})
         described = json.loads(manifest)
         blobs = [(each["digest"], each["size"], None, each["digest"])
                  for each in described["layers"] + [described["config"]]]
@@ -144,7 +156,7 @@ class Move:
         size = self._extents[-1].end
         self._parts = [(at, min(at + PART_BYTES, size)) for at in range(0, size, PART_BYTES)]
 
-        self._store = Store(self._endpoint, self._bucket)
+        self._store = self._make_store(self._endpoint, self._bucket)
         self._upload = self._store.begin_upload(self._key)
         digest, etags = self._move_parts()
         self._store.complete_upload(self._key, self._upload, etags)
@@ -168,8 +180,8 @@ class Move:
 
     def _work(self):
         try:
-            registry = Registry(self._host, self._repository)
-            store = Store(self._endpoint, self._bucket)
+            registry = self._make_registry(self._host, self._repository)
+            store = self._make_store(self._endpoint, self._bucket)
             while True:
                 with self._lock:
                     index = next(self._next, None)
@@ -200,8 +212,7 @@ class Move:
                 self._buffers.put(buffer)
 
         self._full.put((index, begin, view, done))
-        self._etags[index] = store.upload_part(self._key, self._upload, index + 1, view,
-                                               self._with_md5)
+        self._etags[index] = store.upload_part(self._key, self._upload, index + 1, view)
         done()
 
 

@@ -16,9 +16,10 @@ medians, a ratio is the median of the rounds' own ratios, and goals that were no
   dockerd included; `servers' CPU`: what the servers took meanwhile. `peak RSS`: of the largest of the way's processes, the
   most of all rounds.
 - `cp x.ref DIR/`: a fresh mount of a fresh bucket with the program's defaults (`memory=128M`, `parallel=8`), links on.
-- `plain mover`: `tests/bench/mover.py`, the same bytes through Python: ranged GETs into buffers that are used again, 16 MiB
-  parts, 4 threads, SHA-256 of each layer and of the file, unsigned payloads, no retries. Over plain HTTP, as here,
-  prereleasefs also sends an MD5 with each part, for the store to check; `MD5 too` is the mover with that.
+- `plain mover`: `tests/bench/mover.py plain`, what a script would do: the image's bytes through Python by requests and boto3,
+  ranged GETs, 16 MiB parts, 4 threads, SHA-256 of each layer and of the file, no retries. `bare mover`: the same with as
+  little as Python can do it with, and unlike prereleasefs without anything that guards the parts on their way to the store
+  (over plain HTTP, as here, prereleasefs signs their SHA-256 or sends their MD5).
 - `skopeo, aws s3 cp`: `skopeo copy` to an oci-archive file on disk, then `aws s3 cp` of it.
 - `docker`: `docker pull; docker save | gzip; aws s3 cp`, dockerd with an empty data root on overlayfs; once.
 - All layers are gzip, as a registry's are, and unpack to two and a half times their size.

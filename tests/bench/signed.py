@@ -1,7 +1,6 @@
 """S3 requests signed by hand and sent by http.client, payloads unsigned: what is
 left of a client in Python when all that costs time is taken away."""
 
-import base64
 import datetime
 import hashlib
 import hmac
@@ -42,7 +41,7 @@ class Store:
         self._access_key = os.environ["AWS_ACCESS_KEY_ID"]
         self._secret_key = os.environ["AWS_SECRET_ACCESS_KEY"]
 
-    def request(self, method, key, query="", body=None, more=None):
+    def request(self, method, key, query="", body=None):
         """The answer's headers and body; `query` with its names sorted, values encoded."""
         path = "/%s/%s" % (self._bucket, urllib.parse.quote(key, safe="/-_.~"))
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
@@ -59,7 +58,7 @@ class Store:
         reply = answer(self._connection, method, path + ("?" + query if query else ""), body, {
             "x-amz-content-sha256": UNSIGNED, "x-amz-date": now,
             "Authorization": "AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s"
-                             % (self._access_key, scope, HEADERS, signature), **(more or {})})
+                             % (self._access_key, scope, HEADERS, signature)})
         said = reply.read()
         if reply.status >= 300:
             raise RuntimeError("%s %s: %d %s" % (method, key, reply.status, said[:500]))
@@ -69,10 +68,9 @@ class Store:
         _, said = self.request("POST", key, "uploads=")
         return re.search(rb"<UploadId>(.*?)</UploadId>", said)[1].decode()
 
-    def upload_part(self, key, upload, number, body, with_md5=False):
+    def upload_part(self, key, upload, number, body):
         query = "partNumber=%d&uploadId=%s" % (number, urllib.parse.quote(upload, safe="-_.~"))
-        more = {"Content-MD5": base64.b64encode(hashlib.md5(body).digest())} if with_md5 else {}
-        headers, _ = self.request("PUT", key, query, body, more)
+        headers, _ = self.request("PUT", key, query, body)
         return headers["ETag"]
 
     def complete_upload(self, key, upload, etags):

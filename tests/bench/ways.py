@@ -26,12 +26,20 @@ def publish(mount, directory, *lines, name="images.ref"):
         raise RuntimeError("%s: %s" % (error, mount.why(directory))) from error
 
 
-def mover(scene, image, registry=None, endpoint=None, *flags):
-    """See mover.py; the flag "md5" as there."""
+def plain_mover(scene, image, registry=None, endpoint=None):
+    return _mover("plain", scene, image, registry, endpoint)
+
+
+def bare_mover(scene, image, registry=None, endpoint=None):
+    return _mover("bare", scene, image, registry, endpoint)
+
+
+def _mover(kind, scene, image, registry, endpoint):
+    """See mover.py."""
     with scene.bucket() as bucket:
-        return measure([sys.executable, "-B", "-m", "bench.mover",
+        return measure([sys.executable, "-B", "-m", "bench.mover", kind,
                         registry or scene.registry.host, image.name,
-                        endpoint or scene.store.endpoint, bucket, "build/image.tar", *flags],
+                        endpoint or scene.store.endpoint, bucket, "build/image.tar"],
                        env=scene.environment())
 
 
