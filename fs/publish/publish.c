@@ -183,7 +183,8 @@ int publish_engine_new(const struct publish_engine_options *options,
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int hashers = cores < 1 ? 1 : cores > HASHER_THREADS_MAX ? HASHER_THREADS_MAX : (int)cores;
     if (workers_new("control", CONTROL_THREADS, &engine->control, err) < 0 ||
-        workers_new("transfer", options->parallel, &engine->transfers, err) < 0 ||
+        workers_new("fetch", options->parallel, &engine->fetches, err) < 0 ||
+        workers_new("upload", options->parallel, &engine->uploads, err) < 0 ||
         workers_new("hash", hashers, &engine->hashers, err) < 0) {
         publish_engine_free(engine);
         return -err->errnum;
@@ -209,7 +210,8 @@ void publish_engine_free(struct publish_engine *engine)
         pthread_cond_wait(&engine->has_ended, &engine->lock);
     pthread_mutex_unlock(&engine->lock);
     workers_free(engine->control);
-    workers_free(engine->transfers);
+    workers_free(engine->fetches);
+    workers_free(engine->uploads);
     workers_free(engine->hashers);
     pthread_cond_destroy(&engine->has_ended);
     pthread_mutex_destroy(&engine->lock);

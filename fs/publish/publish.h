@@ -32,7 +32,7 @@ struct publish_engine_options {
     struct memory *memory;
     const struct clock *clock;
     struct reference_defaults defaults; // platform and format that lines leave out
-    int parallel;                       // transfers at once
+    int parallel;                       // transfers at once in each direction
     bool may_overwrite;
 };
 int publish_engine_new(const struct publish_engine_options *options,

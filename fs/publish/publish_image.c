@@ -59,7 +59,8 @@ static int begin_moving(struct publish_image *own, struct err *err)
         return 0;
     }
     const struct pump_options options = {
-        .transfers = engine->transfers,
+        .fetches = engine->fetches,
+        .uploads = engine->uploads,
         .hashers = engine->hashers,
         .memory = engine->options.memory,
         .client = engine->options.client,

@@ -13,7 +13,8 @@
 struct publish_engine {
     struct publish_engine_options options;
     struct workers *control;
-    struct workers *transfers;
+    struct workers *fetches;
+    struct workers *uploads;
     struct workers *hashers;
 
     pthread_mutex_t lock; // guards what follows

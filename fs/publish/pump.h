@@ -2,8 +2,9 @@
 //
 // An uploaded part of the plan is a buffer that is filled by ranged reads of the registry, several
 // parts at once; hashed in the file's order; and uploaded. A buffer is given back when it has been
-// both hashed and uploaded, so bytes in flight never exceed the mount's `memory`. Tasks run on two
-// pools: `transfers` (they wait for the network) and `hashers` (they compute).
+// both hashed and uploaded, so bytes in flight never exceed the mount's `memory`. Tasks run on
+// three pools: `fetches` and `uploads`, which wait for the network, each in its direction, and
+// `hashers`, which compute.
 //
 // A copied part moves inside the store. Where it lies in the file's first bytes whose hash is known
 // (runs->known_size), nothing of it is read but its tar headers, which must be the expected ones;
@@ -32,7 +33,8 @@
 struct pump;
 
 struct pump_options { // all stay the caller's and outlive the pump
-    struct workers *transfers;
+    struct workers *fetches;
+    struct workers *uploads;
     struct workers *hashers;
     struct memory *memory;
     struct s3_client *client;

@@ -186,18 +186,13 @@ static struct part *next_full_part(struct pump *pump)
 static void part_is_hashed(struct part *part)
 {
     struct pump *pump = part->pump;
-    bool uploads = !part_is_read_only(part) && part_must_be_hashed_first(part);
+    if (!part_is_read_only(part) && part_must_be_hashed_first(part))
+        part_start_upload(part);
     pthread_mutex_lock(&pump->lock);
     part->is_hashed = true;
     pump->next_to_hash++;
-    pump->running += uploads;
     pthread_mutex_unlock(&pump->lock);
-    if (uploads) {
-        part->task.run = pump_run_upload;
-        workers_add(pump->options.transfers, &part->task);
-    } else {
-        part_release_if_done(part);
-    }
+    part_release_if_done(part);
 }
 
 void pump_run_hash(struct task *task)

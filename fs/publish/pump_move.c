@@ -140,6 +140,13 @@ static void upload(struct part *part)
     part_release_if_done(part);
 }
 
+void part_start_upload(struct part *part)
+{
+    part->task.run = pump_run_upload;
+    pump_enter(part->pump, 1);
+    workers_add(part->pump->options.uploads, &part->task);
+}
+
 // The trailer of a .tar.gz holds a CRC over everything before it.
 bool part_must_be_hashed_first(const struct part *part)
 {
@@ -150,12 +157,13 @@ bool part_must_be_hashed_first(const struct part *part)
 
 static void part_is_full(struct part *part)
 {
+    bool uploads = !part_is_read_only(part) && !part_must_be_hashed_first(part);
+    if (uploads)
+        part_start_upload(part);
     pthread_mutex_lock(&part->pump->lock);
     part->is_full = true;
     pthread_mutex_unlock(&part->pump->lock);
     pump_start_hashing(part->pump);
-    if (!part_is_read_only(part) && !part_must_be_hashed_first(part))
-        upload(part);
 }
 
 // ---- tasks -------------------------------------------------------------------------------------
@@ -188,7 +196,7 @@ static void fetch_all(struct part *part)
     size_t count = part->fetches_left;
     pump_enter(pump, count - 1);
     for (size_t i = 1; i < count; i++)
-        workers_add(pump->options.transfers, &part->fetches[i].task);
+        workers_add(pump->options.fetches, &part->fetches[i].task);
     run_one_fetch(&part->fetches[0]);
 }
 

@@ -20,7 +20,7 @@ struct fetch {
 // A stretch of the file that passes through memory: an uploaded part of the plan, or a piece of a
 // copied one that is read for its hash.
 struct part {
-    struct task task; // fills it; later, for the last part of a .tar.gz, uploads it
+    struct task task; // fills it; later uploads it
     struct memory_ticket ticket;
     struct pump *pump;
     size_t index;
@@ -104,6 +104,7 @@ void pump_run_fetch(struct task *task);
 void pump_run_copy(struct task *task);
 void pump_run_header_check(struct task *task);
 void pump_run_upload(struct task *task);
+void part_start_upload(struct part *part);
 bool part_must_be_hashed_first(const struct part *part);
 
 // pump_hash.c
