@@ -141,8 +141,7 @@ int image_prepare(struct image *image, struct call *call, struct err *err)
 
 int image_check_sources(struct image *image, struct call *call, struct err *err)
 {
-    return image->plan->copy_bytes ? layer_runs_check(&image->place->index, call, &image->runs, err)
-                                   : 0;
+    return layer_runs_check(&image->place->index, call, &image->runs, image->plan, err);
 }
 
 static void forget(struct image *image)
@@ -196,7 +195,7 @@ static char *copy_text(const char *text)
 static int add_record_blob(struct record *record, const struct registry_descriptor *blob,
                            const struct archive_extent *header,
                            const struct archive_extent *content,
-                           const struct sha256_midstate *midstate)
+                           const struct record_midstate *midstate)
 {
     struct record_layer *layer = &record->layers[record->layer_count++];
     memcpy(layer->digest, blob->digest, sizeof(layer->digest));
@@ -204,8 +203,9 @@ static int add_record_blob(struct record *record, const struct registry_descript
     layer->offset = header->offset;
     layer->blob_offset = content->offset;
     layer->media_type = copy_text(blob->media_type);
-    layer->has_midstate = midstate != NULL;
-    if (midstate)
+    // Where layers of 0 bytes come last, the layers end before the config begins.
+    layer->has_midstate = midstate && midstate->sha256.size_bytes == header->offset;
+    if (layer->has_midstate)
         layer->midstate = *midstate;
     return layer->media_type ? 0 : -ENOMEM;
 }

@@ -1,9 +1,10 @@
 #include "layer_index.h"
 
+#include "../path.h"
 #include "../side_by_side.h"
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/scope.h"
-#include "record.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,31 +20,53 @@ enum {
     ASKED_AT_ONCE = 16,
 };
 
+static bool is_indexed(size_t layer_index, uint64_t size_bytes)
+{
+    return layer_index == 0 || size_bytes >= LAYER_INDEX_SIZE_MIN;
+}
+
+static bool is_worth_it(uint64_t file_size_bytes)
+{
+    return file_size_bytes > S3_PART_SIZE_MIN;
+}
+
 // ---- entries -----------------------------------------------------------------------------------
 
-static char *entry_key(const struct layer_index *index, const char *digest)
+static char *entry_key(const struct layer_index *index, const char *digest,
+                       enum archive_format format)
 {
     struct buf key = BUF_INIT(S3_KEY_SIZE_MAX + 1);
-    buf_printf(&key, "%s.prereleasefs/layers/%s.json", index->prefix, digest + strlen("sha256:"));
+    buf_printf(&key, "%s" PATH_OWN_DIRECTORY "/layers/%s.%s.json", index->prefix,
+               digest + strlen("sha256:"), format == ARCHIVE_FORMAT_TAR_GZ ? "tar.gz" : "tar");
     return buf_take(&key);
 }
 
-// Total: an entry is a hint that anyone may have written.
-static bool parse_entry(const struct buf *bytes, char **ret_key, char **ret_etag)
+// A tarball of this mount: below its prefix, and none of the program's own objects.
+static bool is_tarball_key(const struct layer_index *index, const char *key)
+{
+    size_t prefix_size = strlen(index->prefix);
+    return strlen(key) <= S3_KEY_SIZE_MAX && strncmp(key, index->prefix, prefix_size) == 0 &&
+           key[prefix_size] &&
+           strncmp(key + prefix_size, PATH_OWN_DIRECTORY "/", strlen(PATH_OWN_DIRECTORY "/")) != 0;
+}
+
+// Total: an entry is a hint that anyone may have written. EBADMSG.
+static int parse_entry(const struct layer_index *index, const struct buf *bytes, char **ret_key,
+                       char **ret_etag, struct err *err)
 {
     json_t *json = json_loadb(buf_text(bytes), bytes->size, JSON_REJECT_DUPLICATES, NULL);
     const char *key = json_string_value(json_object_get(json, "key"));
     const char *etag = json_string_value(json_object_get(json, "etag"));
-    bool is_entry = json_integer_value(json_object_get(json, "version")) == ENTRY_VERSION && key &&
-                    etag && *key && strlen(key) <= S3_KEY_SIZE_MAX && *etag &&
-                    strlen(etag) < S3_ETAG_SIZE;
-    if (is_entry) {
-        *ret_key = strdup(key);
-        *ret_etag = strdup(etag);
-        is_entry = *ret_key && *ret_etag;
-    }
+    int error = 0;
+    if (json_integer_value(json_object_get(json, "version")) != ENTRY_VERSION || !key || !etag ||
+        !*etag || strlen(etag) >= S3_ETAG_SIZE)
+        error = err_set(err, EBADMSG, "it is no entry of the layer index");
+    else if (!is_tarball_key(index, key))
+        error = err_set(err, EBADMSG, "it names %s, which is no tarball of this mount", key);
+    else if (!(*ret_key = strdup(key)) || !(*ret_etag = strdup(etag)))
+        error = err_no_memory(err);
     json_decref(json);
-    return is_entry;
+    return error;
 }
 
 static char *format_entry(const struct record *record)
@@ -57,12 +80,13 @@ static char *format_entry(const struct record *record)
 
 // ---- finding -----------------------------------------------------------------------------------
 
-// What one look at the index brought: the record that an entry leads to, checked against the
-// object.
+// What became of one look at the index.
 struct finding {
     size_t blob_index;
-    struct record *record; // NULL: nothing
-    int error;             // the store could not be asked
+    char *key; // of the object that the entry names; NULL: nothing
+    char *etag;
+    struct record *record; // that object's; NULL: nothing
+    int error;             // why there will be no publish: cancelled, no memory
 };
 
 struct search {
@@ -95,46 +119,75 @@ static int check_object(const struct layer_index *index, struct call *call, cons
     return error;
 }
 
-static bool is_final(int error)
+// A hint that leads nowhere costs speed: it ends nothing but what has ended anyway.
+static void note_error(struct finding *finding, const struct err *err)
 {
-    return error != -ENOENT && error != -ESTALE && error != -EBADMSG && error != -EFBIG &&
-           error != -EACCES;
+    if (err->errnum == EINTR || err->errnum == ENOMEM)
+        finding->error = -err->errnum;
+    else if (err->errnum != ENOENT) // no entry, no record: nobody has promised anything
+        log_err(err->errnum == ESTALE ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN,
+                "a layer cannot be copied inside the bucket", err, NULL);
 }
 
-static void follow_entry(const struct search *search, struct finding *finding)
+static void look_up_entry(void *context, size_t i)
 {
-    const struct layer_index *index = search->index;
+    const struct search *search = context;
+    struct finding *finding = &search->findings[i];
+    const char *digest = search->archive->blobs[finding->blob_index].descriptor.digest;
     struct err err = {0};
-    auto_free char *key =
-        entry_key(index, search->archive->blobs[finding->blob_index].descriptor.digest);
-    auto_free char *source_key = NULL;
-    auto_free char *source_etag = NULL;
+    auto_free char *key = entry_key(search->index, digest, search->archive->format);
     auto_buf struct buf bytes = BUF_INIT(ENTRY_LIMIT);
-    if (!key)
-        return;
-    int error = s3_object_get(index->client, search->call, key, ENTRY_LIMIT, &bytes, NULL, &err);
-    if (error < 0) {
-        finding->error = is_final(error) ? error : 0;
+    if (!key) {
+        finding->error = -ENOMEM;
         return;
     }
+    if (s3_object_get(search->index->client, search->call, key, ENTRY_LIMIT, &bytes, NULL, &err) <
+            0 ||
+        parse_entry(search->index, &bytes, &finding->key, &finding->etag, &err) < 0) {
+        err_wrap(&err, "%s", key);
+        note_error(finding, &err);
+    }
+}
+
+static void open_source(void *context, size_t i)
+{
+    const struct search *search = context;
+    const struct layer_index *index = search->index;
+    struct finding *finding = &search->findings[i];
     struct record *record = NULL;
-    if (!parse_entry(&bytes, &source_key, &source_etag))
+    struct err err = {0};
+    if (!finding->key || !finding->etag)
         return;
-    error = record_load(index->client, search->call, index->prefix, source_key, source_etag,
-                        &record, &err);
+    int error = record_load(index->client, search->call, index->prefix, finding->key, finding->etag,
+                            &record, &err);
     if (error == 0)
         error =
             check_object(index, search->call, record->key, record->etag, record->size_bytes, &err);
-    if (error == 0 && record->format == search->archive->format)
+    if (error < 0)
+        note_error(finding, &err);
+    else if (record->format == search->archive->format)
         finding->record = TAKE(record);
     record_free(record);
-    finding->error = error < 0 && is_final(error) ? error : 0;
 }
 
-static void look_at(void *context, size_t i)
+static void forget_hint(struct finding *finding)
 {
-    struct search *search = context;
-    follow_entry(search, &search->findings[i]);
+    free(TAKE(finding->key));
+    free(TAKE(finding->etag));
+}
+
+// Layers mostly lead to one and the same object: it is looked at once.
+static void drop_repeated_hints(struct search *search)
+{
+    for (size_t i = 1; i < search->finding_count; i++) {
+        struct finding *finding = &search->findings[i];
+        for (size_t k = 0; finding->key && k < i; k++) {
+            const struct finding *earlier = &search->findings[k];
+            if (earlier->key && strcmp(earlier->key, finding->key) == 0 && earlier->etag &&
+                finding->etag && strcmp(earlier->etag, finding->etag) == 0)
+                forget_hint(finding);
+        }
+    }
 }
 
 static const struct record_layer *find_layer(const struct record *record,
@@ -176,8 +229,7 @@ static bool stands_alike(const struct archive *archive, size_t blob_index,
            stretch.end - stretch.offset <= record->size_bytes - layer->offset;
 }
 
-// Where in the source a run that began at its first byte ends with a hash that is known.
-static const struct sha256_midstate *known_at(const struct record *record, uint64_t offset)
+static const struct record_midstate *midstate_at(const struct record *record, uint64_t offset)
 {
     for (size_t i = 0; i < record->layer_count; i++)
         if (record->layers[i].offset == offset && record->layers[i].has_midstate)
@@ -185,18 +237,15 @@ static const struct sha256_midstate *known_at(const struct record *record, uint6
     return NULL;
 }
 
-// A run that begins both files: their hashes agree as far as it reaches.
-static void take_known(struct layer_runs *runs, const struct archive *archive,
-                       const struct record *record, uint64_t end)
+// Both files begin with the same `size` bytes: what hashing the one came to holds for the other.
+static void take_midstates(struct layer_runs *runs, const struct archive *archive,
+                           const struct record *record, uint64_t size)
 {
-    const struct sha256_midstate *known = known_at(record, end);
-    if (!known || end <= runs->known_size)
-        return;
-    runs->known_size = end;
-    runs->known = *known;
-    for (size_t i = 1; i < archive->blob_count; i++) {
-        uint64_t offset = blob_stretch(archive, i).offset;
-        const struct sha256_midstate *midstate = offset < end ? known_at(record, offset) : NULL;
+    for (size_t i = 0; i <= archive->blob_count; i++) {
+        uint64_t offset = i < archive->blob_count ? blob_stretch(archive, i).offset
+                                                  : blob_stretch(archive, i - 1).end;
+        const struct record_midstate *midstate =
+            offset <= size ? midstate_at(record, offset) : NULL;
         if (midstate)
             runs->midstates[i] = *midstate;
     }
@@ -205,9 +254,13 @@ static void take_known(struct layer_runs *runs, const struct archive *archive,
 static void add_run(struct layer_runs *runs, const struct archive *archive,
                     const struct record *record, struct plan_run run)
 {
+    uint64_t first = blob_stretch(archive, 0).offset;
+    if (run.offset == first && run.source_offset == first) { // before it is the gzip header at most
+        run.size += first;
+        run.offset = run.source_offset = 0;
+        take_midstates(runs, archive, record, run.size);
+    }
     runs->runs[runs->run_count++] = run;
-    if (run.offset == 0 && run.source_offset == 0)
-        take_known(runs, archive, record, run.size);
 }
 
 // All that the file and the record's object have in common, neighbours joined.
@@ -244,10 +297,10 @@ static int add_source(struct layer_runs *runs, const struct archive *archive,
 static int allocate(const struct archive *archive, struct layer_runs *runs, struct search *search,
                     bool **ret_covered)
 {
-    size_t count = archive->blob_count ? archive->blob_count : 1;
+    size_t count = archive->blob_count;
     runs->sources = calloc(SOURCES_MAX, sizeof(*runs->sources));
     runs->runs = calloc(SOURCES_MAX * count, sizeof(*runs->runs));
-    runs->midstates = calloc(count, sizeof(*runs->midstates));
+    runs->midstates = calloc(count + 1, sizeof(*runs->midstates));
     search->findings = calloc(count, sizeof(*search->findings));
     *ret_covered = calloc(count, sizeof(**ret_covered));
     return runs->sources && runs->runs && runs->midstates && search->findings && *ret_covered
@@ -255,57 +308,52 @@ static int allocate(const struct archive *archive, struct layer_runs *runs, stru
                : -ENOMEM;
 }
 
-static bool is_worth_a_look(const struct archive *archive, size_t blob_index)
+// Side by side for blobs [begin, end): the entries, then the objects that these lead to.
+static int search_round(struct search *search, struct layer_runs *runs, bool *covered, size_t begin,
+                        size_t end)
 {
-    return blob_index == 0 ||
-           archive->blobs[blob_index].descriptor.size_bytes >= LAYER_INDEX_SIZE_MIN;
-}
-
-// Looks at the first layer, whose object is likely to hold most others; then, side by side, at
-// those that are still missing.
-static int search_rounds(struct search *search, struct layer_runs *runs, bool *covered,
-                         struct err *err)
-{
-    const struct archive *archive = search->archive;
-    size_t next = 0;
-    size_t round_size = 1;
-    while (next < archive->blob_count && runs->source_count < SOURCES_MAX) {
-        search->finding_count = 0;
-        for (; next < archive->blob_count && search->finding_count < round_size; next++)
-            if (!covered[next] && is_worth_a_look(archive, next))
-                search->findings[search->finding_count++] = (struct finding){.blob_index = next};
-        side_by_side(search->finding_count, ASKED_AT_ONCE, look_at, search);
-        int error = 0;
-        for (size_t i = 0; i < search->finding_count; i++) {
-            struct finding *finding = &search->findings[i];
-            error = finding->error < 0 ? finding->error : error;
-            if (finding->record && !covered[finding->blob_index] &&
-                runs->source_count < SOURCES_MAX)
-                error = add_source(runs, archive, finding->record, covered) < 0 ? -ENOMEM : error;
-            record_free(finding->record);
-        }
-        if (error < 0)
-            return err_set(err, -error, "the store could not be asked for layers that it holds");
-        round_size = archive->blob_count;
+    int error = 0;
+    search->finding_count = 0;
+    for (size_t i = begin; i < end; i++)
+        if (!covered[i] && is_indexed(i, search->archive->blobs[i].descriptor.size_bytes))
+            search->findings[search->finding_count++] = (struct finding){.blob_index = i};
+    side_by_side(search->finding_count, ASKED_AT_ONCE, look_up_entry, search);
+    drop_repeated_hints(search);
+    side_by_side(search->finding_count, ASKED_AT_ONCE, open_source, search);
+    for (size_t i = 0; i < search->finding_count; i++) {
+        struct finding *finding = &search->findings[i];
+        if (finding->error < 0)
+            error = finding->error;
+        else if (finding->record && !covered[finding->blob_index] &&
+                 runs->source_count < SOURCES_MAX &&
+                 add_source(runs, search->archive, finding->record, covered) < 0)
+            error = -ENOMEM;
+        record_free(finding->record);
+        forget_hint(finding);
     }
-    return 0;
+    return error;
 }
 
 int layer_index_find(const struct layer_index *index, struct call *call,
                      const struct archive *archive, struct layer_runs *ret_runs, struct err *err)
 {
     *ret_runs = (struct layer_runs){0};
-    if (archive->format != ARCHIVE_FORMAT_TAR || archive->size_bytes < 2 * LAYER_INDEX_SIZE_MIN)
+    if (!is_worth_it(archive->size_bytes) || archive->blob_count == 0)
         return 0;
     struct search search = {.index = index, .call = call, .archive = archive};
     auto_free bool *covered = NULL;
-    int error = allocate(archive, ret_runs, &search, &covered) < 0
-                    ? err_no_memory(err)
-                    : search_rounds(&search, ret_runs, covered, err);
+    int error = allocate(archive, ret_runs, &search, &covered);
+    // The first layer's object is likely to hold most others.
+    if (error == 0)
+        error = search_round(&search, ret_runs, covered, 0, 1);
+    if (error == 0)
+        error = search_round(&search, ret_runs, covered, 1, archive->blob_count);
     free(search.findings);
-    if (error < 0)
-        layer_runs_done(ret_runs);
-    return error;
+    if (error == 0)
+        return 0;
+    layer_runs_done(ret_runs);
+    return error == -ENOMEM ? err_no_memory(err)
+                            : err_set(err, -error, "cancelled while looking for layers");
 }
 
 void layer_runs_done(struct layer_runs *runs)
@@ -320,12 +368,21 @@ void layer_runs_done(struct layer_runs *runs)
     *runs = (struct layer_runs){0};
 }
 
+static bool is_copied_from(const struct plan *plan, const struct layer_source *source)
+{
+    for (size_t i = 0; i < plan->part_count; i++)
+        if (plan->parts[i].run && plan->parts[i].run->source_key == source->key)
+            return true;
+    return false;
+}
+
 int layer_runs_check(const struct layer_index *index, struct call *call,
-                     const struct layer_runs *runs, struct err *err)
+                     const struct layer_runs *runs, const struct plan *plan, struct err *err)
 {
     for (size_t i = 0; i < runs->source_count; i++) {
         const struct layer_source *source = &runs->sources[i];
-        if (check_object(index, call, source->key, source->etag, source->size_bytes, err) < 0)
+        if (is_copied_from(plan, source) &&
+            check_object(index, call, source->key, source->etag, source->size_bytes, err) < 0)
             return -err->errnum;
     }
     return 0;
@@ -346,11 +403,13 @@ static void store_entry(void *context, size_t i)
     struct storing *storing = context;
     const struct record_layer *layer = &storing->record->layers[i];
     struct err err = {0};
-    if (i != 0 && layer->size_bytes < LAYER_INDEX_SIZE_MIN)
+    if (!is_indexed(i, layer->size_bytes))
         return;
-    auto_free char *key = entry_key(storing->index, layer->digest);
-    if (!key)
+    auto_free char *key = entry_key(storing->index, layer->digest, storing->record->format);
+    if (!key) {
+        atomic_store(&storing->failed, -ENOMEM);
         return;
+    }
     const struct http_piece body = {storing->text, strlen(storing->text)};
     const struct s3_put put = {
         .key = key,
@@ -367,7 +426,7 @@ static void store_entry(void *context, size_t i)
 int layer_index_store(const struct layer_index *index, struct call *call,
                       const struct record *record, struct err *err)
 {
-    if (record->format != ARCHIVE_FORMAT_TAR || record->size_bytes < 2 * LAYER_INDEX_SIZE_MIN)
+    if (!is_worth_it(record->size_bytes))
         return 0;
     auto_free char *text = format_entry(record);
     if (!text)

@@ -177,18 +177,39 @@ void pump_leave(struct pump *pump)
 
 // ---- laying it out -----------------------------------------------------------------------------
 
-// The known hash serves only if all that it covers is copied.
-static uint64_t find_hash_from(const struct pump_options *options)
+// The last midstate before which everything is copied from one object that begins as the file
+// does; NULL where there is none.
+static const struct record_midstate *find_known(const struct pump_options *options)
 {
-    uint64_t known = options->runs->known_size;
-    for (size_t i = 0; i < options->plan->part_count; i++) {
-        const struct plan_part *part = &options->plan->parts[i];
-        if (part->offset >= known)
-            return known;
-        if (part->kind == PLAN_UPLOAD)
-            return 0;
+    const struct plan *plan = options->plan;
+    const struct plan_run *run = plan->parts[0].run;
+    if (!run || run->source_offset != run->offset)
+        return NULL;
+    uint64_t copied = 0;
+    for (size_t i = 0; i < plan->part_count && plan->parts[i].run == run; i++)
+        copied += plan->parts[i].size;
+    for (size_t i = options->archive->blob_count + 1; i > 0; i--) {
+        const struct record_midstate *midstate = &options->runs->midstates[i - 1];
+        if (midstate->sha256.size_bytes && midstate->sha256.size_bytes <= copied)
+            return midstate;
     }
-    return known;
+    return NULL;
+}
+
+// Hashing begins there; what was known of the bytes before is known of this file, too.
+static void begin_at(struct pump *pump, const struct record_midstate *known)
+{
+    if (!known || !sha256_restore(&pump->hashes.file, &known->sha256))
+        return;
+    pump->hashes.crc32 = known->crc32;
+    pump->hash_from = known->sha256.size_bytes;
+}
+
+static void take_midstates(struct pump *pump)
+{
+    for (size_t i = 0; pump->hash_from && i <= pump->options.archive->blob_count; i++)
+        if (pump->options.runs->midstates[i].sha256.size_bytes <= pump->hash_from)
+            pump->midstates[i] = pump->options.runs->midstates[i];
 }
 
 // Pieces of copied parts that are read are as large as uploaded parts.
@@ -239,6 +260,8 @@ static void add_header_checks(struct pump *pump)
 {
     const struct archive *archive = pump->options.archive;
     const struct plan_part *plan = pump->options.plan->parts;
+    if (pump->hash_from && archive->extents[0].kind == ARCHIVE_GZIP_HEADER)
+        add_copy(pump, plan, pump_run_header_check, 0);
     for (size_t i = 0; i < archive->blob_count; i++) {
         size_t header = archive->blobs[i].extent_index - 1;
         if (archive->extents[header].offset >= pump->hash_from)
@@ -257,7 +280,7 @@ static int lay_out(struct pump *pump, struct err *err)
     for (size_t i = 0; i < plan->part_count; i++)
         part_count += count_pieces(pump, &plan->parts[i]);
     pump->parts = calloc(part_count + 1, sizeof(*pump->parts));
-    pump->copies = calloc(plan->part_count + blob_count + 1, sizeof(*pump->copies));
+    pump->copies = calloc(plan->part_count + blob_count + 2, sizeof(*pump->copies));
     pump->finished = calloc(plan->part_count + 1, sizeof(*pump->finished));
     pump->midstates = calloc(blob_count + 1, sizeof(*pump->midstates));
     if (!pump->parts || !pump->copies || !pump->finished || !pump->midstates)
@@ -287,16 +310,13 @@ int pump_new(const struct pump_options *options, struct pump **ret_pump, struct 
     pump->options = *options;
     pump->rewind_to = NO_REWIND;
     pump->hash_task.run = pump_run_hash;
-    pump->hash_from = find_hash_from(options);
     sha256_init(&pump->hashes.file);
-    if (pump->hash_from)
-        sha256_restore(&pump->hashes.file, &options->runs->known);
+    begin_at(pump, find_known(options));
     if (lay_out(pump, err) < 0) {
         pump_free(pump);
         return -err->errnum;
     }
-    for (size_t i = 0; pump->hash_from && i < options->archive->blob_count; i++)
-        pump->midstates[i] = options->runs->midstates[i];
+    take_midstates(pump);
     *ret_pump = pump;
     return 0;
 }
@@ -339,9 +359,8 @@ void pump_sha256(const struct pump *pump, char ret_hex[SHA256_HEX_SIZE])
     sha256_final_hex(&pump->hashes.file, ret_hex);
 }
 
-const struct sha256_midstate *pump_midstate(const struct pump *pump, size_t blob_index)
+const struct record_midstate *pump_midstate(const struct pump *pump, size_t blob_index)
 {
-    bool has = pump->options.archive->format == ARCHIVE_FORMAT_TAR &&
-               pump->midstates[blob_index].size_bytes != 0;
-    return has ? &pump->midstates[blob_index] : NULL;
+    const struct record_midstate *midstate = &pump->midstates[blob_index];
+    return midstate->sha256.size_bytes ? midstate : NULL;
 }

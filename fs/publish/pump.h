@@ -6,9 +6,9 @@
 // three pools: `fetches` and `uploads`, which wait for the network, each in its direction, and
 // `hashers`, which compute.
 //
-// A copied part moves inside the store. Where it lies in the file's first bytes whose hash is known
-// (runs->known_size), nothing of it is read but its tar headers, which must be the expected ones;
-// behind that it is also read once, for the file's hash and the blobs' digests.
+// A copied part moves inside the store. Where it belongs to the file's first bytes, whose hash is
+// known (runs->midstates), nothing of it is read but its tar headers, which must be the expected
+// ones; behind that it is also read once, for the file's hash and the blobs' digests.
 //
 // A blob whose bytes do not match its digest is moved once more, from the part in which it begins;
 // the second time the pump fails with EBADMSG. Whatever goes wrong with a copy or with what is read
@@ -63,6 +63,5 @@ bool pump_is_stale(const struct pump *pump);           // it was a copy that fai
 const struct s3_part *pump_parts(const struct pump *pump); // plan->part_count of them
 void pump_sha256(const struct pump *pump, char ret_hex[SHA256_HEX_SIZE]);
 // The file's midstate where the tar header of archive blob `blob_index` begins, for
-// blob_index == blob_count where the layers end. NULL where it is not known: in a .tar.gz, and
-// within bytes that were not read.
-const struct sha256_midstate *pump_midstate(const struct pump *pump, size_t blob_index);
+// blob_index == blob_count where the layers end. NULL where it is not known.
+const struct record_midstate *pump_midstate(const struct pump *pump, size_t blob_index);

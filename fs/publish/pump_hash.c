@@ -84,14 +84,19 @@ static int check_copied(const struct part *part, size_t extent_index, uint64_t o
 static void save_midstate(struct pump *pump, size_t extent_index)
 {
     const struct archive *archive = pump->options.archive;
+    struct record_midstate *end = &pump->midstates[archive->blob_count];
     size_t last_blob =
         archive->blob_count ? archive->blobs[archive->blob_count - 1].extent_index : 0;
+    struct record_midstate *midstate = NULL;
     if (extent_index + 1 < archive->extent_count &&
         archive->extents[extent_index + 1].kind == ARCHIVE_BLOB)
-        sha256_save(&pump->hashes.file,
-                    &pump->midstates[archive->extents[extent_index + 1].blob_index]);
-    else if (extent_index > last_blob && !pump->midstates[archive->blob_count].size_bytes)
-        sha256_save(&pump->hashes.file, &pump->midstates[archive->blob_count]);
+        midstate = &pump->midstates[archive->extents[extent_index + 1].blob_index];
+    else if (extent_index > last_blob && !end->sha256.size_bytes)
+        midstate = end;
+    if (!midstate)
+        return;
+    sha256_save(&pump->hashes.file, &midstate->sha256);
+    midstate->crc32 = pump->hashes.crc32;
 }
 
 static int hash_extent(struct part *part, size_t extent_index, const struct hashes *part_start,

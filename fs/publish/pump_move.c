@@ -260,17 +260,19 @@ void pump_run_copy(struct task *task)
     pump_leave(pump);
 }
 
-// The source must hold, where the layer's tar header will stand, just that header.
+// The source must hold, where the header will stand, just that header.
 static int check_header(const struct copy *copy, struct err *err)
 {
     const struct archive *archive = copy->pump->options.archive;
     const struct archive_extent *header = &archive->extents[copy->extent_index];
     auto_free uint8_t *bytes = malloc(header->size);
-    if (!bytes)
+    auto_free uint8_t *expected = malloc(header->size);
+    if (!bytes || !expected)
         return err_no_memory(err);
+    archive_render(archive, copy->extent_index, header->offset, header->size, 0, expected);
     if (read_source(copy->pump, copy->plan, header->offset, header->size, bytes, err) < 0)
         return -err->errnum;
-    if (memcmp(bytes, header->literal, header->size) != 0)
+    if (memcmp(bytes, expected, header->size) != 0)
         return err_set(
             err, ESTALE, "%s does not hold the layer that its record names at byte %llu",
             copy->plan->run->source_key,

@@ -37,7 +37,7 @@ struct part {
     bool is_uploaded; // from the beginning where it is only read
 };
 
-// A copied part of the plan, or a tar header to be compared within one.
+// A copied part of the plan, or a tar header (or a gzip header) to be compared within one.
 struct copy {
     struct task task;
     struct pump *pump;
@@ -63,7 +63,7 @@ struct pump {
 
     // The hasher's alone; there is one at a time (is_hashing).
     struct task hash_task;
-    struct sha256_midstate *midstates; // one a blob, one where the layers end
+    struct record_midstate *midstates; // one a blob, one where the layers end
     struct hashes hashes;
     struct hashes blob_start; // as they were at the beginning of part blob_start_part,
     size_t blob_start_part;   // in which the blob under way begins

@@ -103,8 +103,7 @@ static int check_layer(const struct record *record, const struct record_layer *l
     if (layer->offset > end || layer->blob_offset < layer->offset || layer->blob_offset > end ||
         layer->size_bytes > end - layer->blob_offset)
         return refuse(err, "layers.offset", "leads out of the object");
-    if (layer->has_midstate &&
-        (layer->midstate.size_bytes != layer->offset || layer->offset % SHA256_BLOCK != 0))
+    if (layer->has_midstate && layer->midstate.sha256.size_bytes != layer->offset)
         return refuse(err, "layers.midstate", "is not that of the layer's offset");
     return 0;
 }

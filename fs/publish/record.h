@@ -20,14 +20,20 @@
 
 enum { RECORD_LIMIT = 4 * 1024 * 1024 }; // bytes of JSON
 
+// What hashing the file has come to at some byte: whoever holds these first bytes can hash on.
+struct record_midstate {
+    struct sha256_midstate sha256; // of the file
+    uint32_t crc32;                // .tar.gz: of the tar in it; 0 in a .tar
+};
+
 struct record_layer {
     char digest[REGISTRY_DIGEST_SIZE];
     uint64_t size_bytes;
     uint64_t offset;      // of its tar header, in the published file
     uint64_t blob_offset; // of its first byte
     char *media_type;
-    bool has_midstate; // of the file's SHA-256, at `offset`
-    struct sha256_midstate midstate;
+    bool has_midstate;
+    struct record_midstate midstate; // at `offset`
 };
 
 struct record {

@@ -14,13 +14,14 @@
 
 enum {
     SHAPE_VERSION = 1, // of the JSON; new members do not need a new one, new meanings do
-    MIDSTATE_HEX_SIZE = 2 * SHA256_SIZE + 1,
+    // Eight words, then the bytes behind the last whole block.
+    MIDSTATE_HEX_SIZE = 2 * (SHA256_SIZE + SHA256_BLOCK) + 1,
     // What hostile JSON may hold before it is built into objects, each of which costs some 100
     // bytes of memory for as little as two of text.
     DEPTH_MAX = 8,
     VALUES_MAX = 16 * REGISTRY_LAYERS_MAX,
 };
-_Static_assert(VALUES_MAX > 7 * REGISTRY_LAYERS_MAX + 64, "every record must be small enough");
+_Static_assert(VALUES_MAX > 8 * REGISTRY_LAYERS_MAX + 64, "every record must be small enough");
 
 DEFINE_SCOPE_CLEANUP(record, struct record, record_free)
 #define auto_record AUTO(record_scope)
@@ -38,7 +39,12 @@ static int refuse(struct err *err, const char *member, const char *reason)
 
 // ---- to JSON -----------------------------------------------------------------------------------
 
-static json_t *layer_to_json(const struct record_layer *layer)
+static size_t midstate_rest_size(const struct record_layer *layer)
+{
+    return layer->offset % SHA256_BLOCK;
+}
+
+static json_t *layer_to_json(const struct record_layer *layer, enum archive_format format)
 {
     json_t *json =
         json_pack("{s:s, s:I, s:I, s:I, s:s}", "digest", layer->digest, "size",
@@ -49,8 +55,12 @@ static json_t *layer_to_json(const struct record_layer *layer)
     if (!json || !layer->has_midstate)
         return json;
     for (size_t i = 0; i < 8; i++)
-        snprintf(hex + 8 * i, 9, "%08" PRIx32, layer->midstate.words[i]);
-    if (json_object_set_new(json, "midstate", json_string(hex)) < 0) {
+        snprintf(hex + 8 * i, 9, "%08" PRIx32, layer->midstate.sha256.words[i]);
+    digest_hex(layer->midstate.sha256.rest, midstate_rest_size(layer),
+               hex + 2 * (size_t)SHA256_SIZE);
+    if (json_object_set_new(json, "midstate", json_string(hex)) < 0 ||
+        (format == ARCHIVE_FORMAT_TAR_GZ &&
+         json_object_set_new(json, "crc32", json_integer(layer->midstate.crc32)) < 0)) {
         json_decref(json);
         return NULL;
     }
@@ -62,7 +72,7 @@ static json_t *layers_to_json(const struct record *record)
     json_t *layers = json_array();
 
     for (size_t i = 0; layers && i < record->layer_count; i++) {
-        if (json_array_append_new(layers, layer_to_json(&record->layers[i])) < 0) {
+        if (json_array_append_new(layers, layer_to_json(&record->layers[i], record->format)) < 0) {
             json_decref(layers);
             return NULL;
         }
@@ -185,28 +195,40 @@ static int take_integer(const json_t *object, const char *member, uint64_t *ret_
     return 0;
 }
 
-static int parse_midstate(const json_t *object, struct record_layer *layer, struct err *err)
+static int parse_midstate(const json_t *object, enum archive_format format,
+                          struct record_layer *layer, struct err *err)
 {
     const json_t *member = json_object_get(object, "midstate");
     const char *hex = json_string_value(member);
+    struct sha256_midstate *sha256 = &layer->midstate.sha256;
+    const size_t words_size = 2 * (size_t)SHA256_SIZE;
+    size_t rest_size = 2 * midstate_rest_size(layer);
+    uint64_t crc32 = 0;
 
     if (!member)
         return 0;
-    if (!hex || strlen(hex) != MIDSTATE_HEX_SIZE - 1 ||
-        strspn(hex, "0123456789abcdef") != MIDSTATE_HEX_SIZE - 1)
+    if (!hex || strlen(hex) != words_size + rest_size ||
+        strspn(hex, "0123456789abcdef") != words_size + rest_size)
         return refuse(err, "layers.midstate", "is no SHA-256 state in hex");
+    if (format == ARCHIVE_FORMAT_TAR_GZ && take_integer(object, "crc32", &crc32, err) < 0)
+        return -err->errnum;
+    if (crc32 > UINT32_MAX)
+        return refuse(err, "layers.crc32", "has more than 32 bits");
     for (size_t i = 0; i < 8; i++) {
         char word[9];
         memcpy(word, hex + 8 * i, 8);
         word[8] = '\0';
-        layer->midstate.words[i] = (uint32_t)strtoul(word, NULL, 16);
+        sha256->words[i] = (uint32_t)strtoul(word, NULL, 16);
     }
-    layer->midstate.size_bytes = layer->offset;
+    digest_from_hex(hex + words_size, rest_size, sha256->rest);
+    sha256->size_bytes = layer->offset;
+    layer->midstate.crc32 = (uint32_t)crc32;
     layer->has_midstate = true;
     return 0;
 }
 
-static int parse_layer(const json_t *object, struct record_layer *layer, struct err *err)
+static int parse_layer(const json_t *object, enum archive_format format, struct record_layer *layer,
+                       struct err *err)
 {
     int error = take_fixed(object, "digest", layer->digest, sizeof(layer->digest), err);
 
@@ -218,7 +240,7 @@ static int parse_layer(const json_t *object, struct record_layer *layer, struct 
         error = take_integer(object, "blob_offset", &layer->blob_offset, err);
     if (error == 0)
         error = take_text(object, "media_type", &layer->media_type, err);
-    return error < 0 ? error : parse_midstate(object, layer, err);
+    return error < 0 ? error : parse_midstate(object, format, layer, err);
 }
 
 static int parse_layers(const json_t *image, struct record *record, struct err *err)
@@ -235,7 +257,7 @@ static int parse_layers(const json_t *image, struct record *record, struct err *
         return err_no_memory(err);
     record->layer_count = count;
     for (size_t i = 0; i < count; i++) {
-        int error = parse_layer(json_array_get(layers, i), &record->layers[i], err);
+        int error = parse_layer(json_array_get(layers, i), record->format, &record->layers[i], err);
         if (error < 0)
             return error;
     }

@@ -54,31 +54,31 @@ void sha256_final_hex(const struct sha256 *sha, char ret_hex[SHA256_HEX_SIZE])
     digest_hex(digest, sizeof(digest), ret_hex);
 }
 
-bool sha256_save(const struct sha256 *sha, struct sha256_midstate *ret_midstate)
+void sha256_save(const struct sha256 *sha, struct sha256_midstate *ret_midstate)
 {
     SHA256_CTX context;
     memcpy(&context, sha->context, sizeof(context));
     // Nh and Nl are the two halves of the count of bits.
     uint64_t size_bytes = ((uint64_t)context.Nh << 32 | context.Nl) / 8;
-    if (size_bytes % SHA256_BLOCK != 0)
-        return false;
+    *ret_midstate = (struct sha256_midstate){.size_bytes = size_bytes};
     memcpy(ret_midstate->words, context.h, sizeof(ret_midstate->words));
-    ret_midstate->size_bytes = size_bytes;
-    return true;
+    memcpy(ret_midstate->rest, context.data, size_bytes % SHA256_BLOCK);
 }
 
 bool sha256_restore(struct sha256 *sha, const struct sha256_midstate *midstate)
 {
     // FIPS 180-4 counts bits in 64: more than 2^61 bytes is no state that a hash can be in.
-    if (midstate->size_bytes % SHA256_BLOCK != 0 || midstate->size_bytes > UINT64_MAX / 8)
+    if (midstate->size_bytes > UINT64_MAX / 8)
         return false;
-    uint64_t bits = midstate->size_bytes * 8;
+    size_t rest_size = midstate->size_bytes % SHA256_BLOCK;
+    uint64_t bits = (midstate->size_bytes - rest_size) * 8;
     SHA256_CTX context;
     SHA256_Init(&context);
     memcpy(context.h, midstate->words, sizeof(midstate->words));
     context.Nl = (uint32_t)bits;
     context.Nh = (uint32_t)(bits >> 32);
     memcpy(sha->context, &context, sizeof(context));
+    sha256_update(sha, midstate->rest, rest_size);
     return true;
 }
 

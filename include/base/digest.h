@@ -1,8 +1,8 @@
 // digest.h - SHA-256, MD5, HMAC, hex and base64; the only user of OpenSSL's libcrypto.
 //
-// SHA-256's running state can be saved and restored at 64-byte boundaries (a "midstate", FIPS
-// 180-4 section 6.2.2: the eight words H and the count): a file whose first bytes are known
-// already can be hashed on from there.
+// SHA-256's running state can be saved and restored (a "midstate", FIPS 180-4 section 6.2.2: the
+// eight words H, the count, and the bytes that do not fill a block yet): a file whose first bytes
+// are known already can be hashed on from there.
 // No function here blocks or locks; one context is used by one thread at a time.
 #pragma once
 
@@ -31,12 +31,12 @@ void sha256_final_hex(const struct sha256 *sha, char ret_hex[SHA256_HEX_SIZE]);
 
 struct sha256_midstate {
     uint32_t words[8];
-    uint64_t size_bytes; // hashed so far; a multiple of SHA256_BLOCK
+    uint64_t size_bytes;        // hashed so far
+    uint8_t rest[SHA256_BLOCK]; // the last size_bytes % SHA256_BLOCK of them, then zeros
 };
 
-// false when the bytes so far are no multiple of SHA256_BLOCK.
-bool sha256_save(const struct sha256 *sha, struct sha256_midstate *ret_midstate);
-// false when the midstate's size is no multiple of SHA256_BLOCK; *sha is then untouched.
+void sha256_save(const struct sha256 *sha, struct sha256_midstate *ret_midstate);
+// false when no hash can have come that far; *sha is then untouched.
 bool sha256_restore(struct sha256 *sha, const struct sha256_midstate *midstate);
 
 void sha256_of(const void *bytes, size_t size, uint8_t ret_digest[SHA256_SIZE]);

@@ -117,6 +117,10 @@ class Proxy:
         """Forgets rules and record."""
         with self._lock:
             self._rules = []
+        self.clear_record()
+
+    def clear_record(self):
+        with self._lock:
             self.exchanges = []
 
     def seen(self, method=None, path=None):

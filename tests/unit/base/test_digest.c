@@ -56,10 +56,7 @@ static void midstate_round_trips(void **state)
         struct sha256_midstate midstate;
         sha256_init(&sha);
         sha256_update(&sha, bytes, cut);
-        bool is_saved = sha256_save(&sha, &midstate);
-        assert_int_equal(is_saved, cut % SHA256_BLOCK == 0);
-        if (!is_saved)
-            continue;
+        sha256_save(&sha, &midstate);
         assert_int_equal(midstate.size_bytes, cut);
         struct sha256 other;
         memset(&other, 0xEE, sizeof(other));
@@ -84,7 +81,7 @@ static void midstate_past_4_gibit(void **state)
     for (int i = 0; i < 513; i++)
         sha256_update(&sha, bytes, sizeof(bytes));
     struct sha256_midstate midstate;
-    assert_true(sha256_save(&sha, &midstate));
+    sha256_save(&sha, &midstate);
     assert_int_equal(midstate.size_bytes, 513LL * 1024 * 1024);
     struct sha256 other;
     assert_true(sha256_restore(&other, &midstate));
@@ -104,7 +101,7 @@ static void midstate_of_no_hash_is_refused(void **state)
     struct sha256 before;
     sha256_init(&sha);
     before = sha;
-    static const uint64_t sizes[] = {1, 63, 65, UINT64_MAX, UINT64_MAX - 63, 1ULL << 61};
+    static const uint64_t sizes[] = {UINT64_MAX, UINT64_MAX - 63, 1ULL << 61};
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
         struct sha256_midstate midstate = {.size_bytes = sizes[i]};
         assert_false(sha256_restore(&sha, &midstate));
@@ -113,7 +110,7 @@ static void midstate_of_no_hash_is_refused(void **state)
     struct sha256_midstate largest = {.size_bytes = (1ULL << 61) - 64};
     struct sha256_midstate again;
     assert_true(sha256_restore(&sha, &largest));
-    assert_true(sha256_save(&sha, &again));
+    sha256_save(&sha, &again);
     assert_int_equal(again.size_bytes, largest.size_bytes);
 }
 

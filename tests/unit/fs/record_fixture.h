@@ -21,9 +21,9 @@ static inline void fixture_layer(struct record_layer *layer, uint64_t offset, bo
     layer->media_type = strdup("application/vnd.oci.image.layer.v1.tar+gzip");
     layer->has_midstate = has_midstate;
     if (has_midstate) {
-        layer->midstate.size_bytes = offset;
+        layer->midstate.sha256.size_bytes = offset;
         for (uint32_t i = 0; i < 8; i++)
-            layer->midstate.words[i] = i * UINT32_C(0x11111111);
+            layer->midstate.sha256.words[i] = i * UINT32_C(0x11111111);
     }
 }
 

@@ -137,9 +137,9 @@ static void test_format_refuses(void **state)
     record->sha256[0] = 'G';
     assert_int_equal(record_format(record, &json, &err), -EBADMSG);
     record->sha256[0] = '9';
-    record->layers[1].midstate.size_bytes = 4096;
+    record->layers[1].midstate.sha256.size_bytes = 4096;
     assert_int_equal(record_format(record, &json, &err), -EBADMSG);
-    record->layers[1].midstate.size_bytes = 2048;
+    record->layers[1].midstate.sha256.size_bytes = 2048;
     record->publisher_uid = -1;
     assert_int_equal(record_format(record, &json, &err), -EBADMSG);
     record->publisher_uid = 0;
