@@ -234,6 +234,6 @@ struct chunk *chunk_start_locked(struct reader *reader, uint64_t offset, size_t 
     chunk->next = reader->chunks;
     reader->chunks = chunk;
     reader->references++;
-    workers_add(reader->shared->workers, &chunk->task);
+    workers_add(reader->shared->workers, NULL, &chunk->task);
     return chunk;
 }

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { SPARES_MAX = 64 };
+enum { SPARES_MAX = 64, SPARE_SIZE_MIN = 64 * 1024 };
 
 // A buffer that was given back and is kept for the next taker of the same size: a fresh one of
 // some megabytes would have to be faulted in page by page.
@@ -23,6 +23,7 @@ struct memory {
     size_t spare_count;
     struct memory_ticket *first; // waiting, oldest first
     struct memory_ticket **last_next;
+    uint64_t passed_by; // bytes granted to others since `first` is the oldest
 };
 
 struct memory *memory_new(uint64_t ceiling_bytes)
@@ -84,22 +85,49 @@ static bool reserve_locked(struct memory *memory, size_t size, void **ret_spare)
     return true;
 }
 
-// Grants what fits now, oldest first; nobody overtakes a large request that still waits.
+// Where the ticket stands that is next: the smallest, unless enough has passed the oldest by.
+static struct memory_ticket **next_locked(struct memory *memory)
+{
+    struct memory_ticket **next = &memory->first;
+    if (!*next || memory->passed_by >= (*next)->size)
+        return next;
+    for (struct memory_ticket **at = next; *at; at = &(*at)->next) {
+        if ((*at)->size < (*next)->size)
+            next = at;
+    }
+    return next;
+}
+
+static void unlink_locked(struct memory *memory, struct memory_ticket **at)
+{
+    if (at == &memory->first)
+        memory->passed_by = 0;
+    *at = (*at)->next;
+    if (!*at)
+        memory->last_next = at;
+}
+
+// Takes the next ticket out of the queue if it fits; NULL where there is none that does.
+static struct memory_ticket *take_next_locked(struct memory *memory, void **ret_spare)
+{
+    struct memory_ticket **at = next_locked(memory);
+    struct memory_ticket *ticket = *at;
+    if (!ticket || !reserve_locked(memory, ticket->size, ret_spare))
+        return NULL;
+    memory->passed_by += ticket->size;
+    unlink_locked(memory, at);
+    return ticket;
+}
+
 static void grant(struct memory *memory)
 {
     for (;;) {
-        pthread_mutex_lock(&memory->lock);
-        struct memory_ticket *ticket = memory->first;
         void *bytes = NULL;
-        if (!ticket || !reserve_locked(memory, ticket->size, &bytes)) {
-            pthread_mutex_unlock(&memory->lock);
-            return;
-        }
-        memory->first = ticket->next;
-        if (!memory->first)
-            memory->last_next = &memory->first;
+        pthread_mutex_lock(&memory->lock);
+        struct memory_ticket *ticket = take_next_locked(memory, &bytes);
         pthread_mutex_unlock(&memory->lock);
-
+        if (!ticket)
+            return;
         size_t size = ticket->size;
         if (!bytes)
             bytes = malloc(size);
@@ -129,9 +157,7 @@ bool memory_withdraw(struct memory *memory, struct memory_ticket *ticket)
     for (struct memory_ticket **at = &memory->first; *at; at = &(*at)->next) {
         if (*at != ticket)
             continue;
-        *at = ticket->next;
-        if (!*at)
-            memory->last_next = at;
+        unlink_locked(memory, at);
         was_waiting = true;
         break;
     }
@@ -187,13 +213,13 @@ void memory_give_back(struct memory *memory, void *bytes, size_t size)
     if (!bytes)
         return;
     pthread_mutex_lock(&memory->lock);
-    memory->used -= size;
-    if (memory->spare_count < SPARES_MAX && size >= 64 * 1024) {
+    if (memory->spare_count < SPARES_MAX && size >= SPARE_SIZE_MIN) {
         memory->spares[memory->spare_count++] = (struct spare){bytes, size};
         memory->spare_bytes += size;
-        bytes = NULL;
+    } else {
+        free(bytes); // while it still counts
     }
+    memory->used -= size;
     pthread_mutex_unlock(&memory->lock);
-    free(bytes);
     grant(memory);
 }

@@ -1,7 +1,9 @@
 // memory.h - the ceiling of all transfer buffers, over all publishes and reads of the mount.
 //
-// Buffers are taken in the order in which they were asked for, so that nobody starves. A taker
-// that must not block leaves a callback; one that may (a reader) waits.
+// Of those who wait the one that asks for least is served first: a small publish does not queue
+// up behind all large ones. So that nobody starves, what passes the oldest by is together no
+// larger than what that one and the last to pass it ask for; then it is next. A taker that must
+// not block leaves a callback; one that may (a reader) waits.
 #pragma once
 
 #include "base/call.h"

@@ -10,8 +10,9 @@
 struct workers {
     pthread_mutex_t lock; // guards what follows
     pthread_cond_t has_work;
-    struct task *first;
-    struct task **last_next;
+    struct lane *first; // those that have tasks, in the order of their turns
+    struct lane **last_next;
+    struct lane own;
     bool is_stopping;
 
     char name[13];
@@ -19,12 +20,23 @@ struct workers {
     pthread_t threads[];
 };
 
+static void line_up_locked(struct workers *workers, struct lane *lane)
+{
+    lane->next = NULL;
+    *workers->last_next = lane;
+    workers->last_next = &lane->next;
+}
+
 static struct task *take_locked(struct workers *workers)
 {
-    struct task *task = workers->first;
-    workers->first = task->next;
+    struct lane *lane = workers->first;
+    workers->first = lane->next;
     if (!workers->first)
         workers->last_next = &workers->first;
+    struct task *task = lane->first;
+    lane->first = task->next;
+    if (lane->first)
+        line_up_locked(workers, lane);
     task->next = NULL;
     return task;
 }
@@ -71,12 +83,19 @@ int workers_new(const char *name, int thread_count, struct workers **ret_workers
     return 0;
 }
 
-void workers_add(struct workers *workers, struct task *task)
+void workers_add(struct workers *workers, struct lane *lane, struct task *task)
 {
+    if (!lane)
+        lane = &workers->own;
     task->next = NULL;
     pthread_mutex_lock(&workers->lock);
-    *workers->last_next = task;
-    workers->last_next = &task->next;
+    if (lane->first) {
+        lane->last->next = task;
+    } else {
+        lane->first = task;
+        line_up_locked(workers, lane);
+    }
+    lane->last = task;
     pthread_cond_signal(&workers->has_work);
     pthread_mutex_unlock(&workers->lock);
 }

@@ -142,7 +142,7 @@ int publish_start(struct publish_engine *engine, struct publish_request *request
         return err_set(err, EINTR, "the mount is being taken down");
     }
     *ret_publish = publish;
-    workers_add(engine->control, &publish->task);
+    workers_add(engine->control, &publish->control_lane, &publish->task);
     return 0;
 }
 

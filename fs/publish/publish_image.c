@@ -18,7 +18,7 @@ static void run_start_over(struct task *task);
 static void continue_with(struct publish_image *own, void (*run)(struct task *task))
 {
     own->task.run = run;
-    workers_add(own->publish->engine->control, &own->task);
+    workers_add(own->publish->engine->control, &own->publish->control_lane, &own->task);
 }
 
 // A second try without copies.
@@ -61,6 +61,8 @@ static int begin_moving(struct publish_image *own, struct err *err)
     const struct pump_options options = {
         .fetches = engine->fetches,
         .uploads = engine->uploads,
+        .fetch_lane = &publish->fetch_lane,
+        .upload_lane = &publish->upload_lane,
         .hashers = engine->hashers,
         .memory = engine->options.memory,
         .client = engine->options.client,

@@ -131,12 +131,12 @@ static void start_phase(struct publish *publish, enum publish_phase phase)
     pthread_mutex_unlock(&publish->lock);
     if (phase == PUBLISH_STORING) {
         publish->task.run = run_store;
-        workers_add(control, &publish->task);
+        workers_add(control, &publish->control_lane, &publish->task);
         return;
     }
     for (size_t i = 0; i < publish->image_count; i++) {
         publish->images[i].task.run = phase_runs[phase];
-        workers_add(control, &publish->images[i].task);
+        workers_add(control, &publish->control_lane, &publish->images[i].task);
     }
     publish_report(publish);
 }

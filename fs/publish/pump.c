@@ -78,14 +78,14 @@ static void memory_granted(struct memory_ticket *ticket, void *bytes)
     pump->next_to_ask++;
     pthread_mutex_unlock(&pump->lock);
     part->bytes = bytes;
-    workers_add(pump->options.fetches, &part->task);
+    workers_add(pump->options.fetches, pump->options.fetch_lane, &part->task);
 }
 
 void pump_start(struct pump *pump)
 {
     pump_enter(pump, pump->copy_count + 1); // this one as well
     for (size_t i = 0; i < pump->copy_count; i++)
-        workers_add(pump->options.uploads, &pump->copies[i].task);
+        workers_add(pump->options.uploads, pump->options.upload_lane, &pump->copies[i].task);
     pump_advance(pump);
     pump_leave(pump);
 }

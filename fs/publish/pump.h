@@ -35,6 +35,7 @@ struct pump;
 struct pump_options { // all stay the caller's and outlive the pump
     struct workers *fetches;
     struct workers *uploads;
+    struct lane *fetch_lane, *upload_lane; // the publish's, in these pools
     struct workers *hashers;
     struct memory *memory;
     struct s3_client *client;

@@ -176,7 +176,7 @@ void pump_start_hashing(struct pump *pump)
     pump->running += starts;
     pthread_mutex_unlock(&pump->lock);
     if (starts)
-        workers_add(pump->options.hashers, &pump->hash_task);
+        workers_add(pump->options.hashers, NULL, &pump->hash_task);
 }
 
 static struct part *next_full_part(struct pump *pump)
@@ -203,14 +203,16 @@ static void part_is_hashed(struct part *part)
 void pump_run_hash(struct task *task)
 {
     struct pump *pump = CONTAINER_OF(task, struct pump, hash_task);
-    struct part *part;
-    while ((part = next_full_part(pump))) {
-        struct err err;
-        size_t extent_index;
-        if (hash_part(part, &extent_index, &err) < 0)
-            redo_or_fail(pump, extent_index, &err);
-        else
-            part_is_hashed(part);
+    struct part *part = next_full_part(pump);
+    struct err err;
+    size_t extent_index;
+    if (!part) {
+        pump_leave(pump);
+        return;
     }
-    pump_leave(pump);
+    if (hash_part(part, &extent_index, &err) < 0)
+        redo_or_fail(pump, extent_index, &err);
+    else
+        part_is_hashed(part);
+    workers_add(pump->options.hashers, NULL, task); // others' turn
 }

@@ -144,7 +144,7 @@ void part_start_upload(struct part *part)
 {
     part->task.run = pump_run_upload;
     pump_enter(part->pump, 1);
-    workers_add(part->pump->options.uploads, &part->task);
+    workers_add(part->pump->options.uploads, part->pump->options.upload_lane, &part->task);
 }
 
 // The trailer of a .tar.gz holds a CRC over everything before it.
@@ -196,7 +196,7 @@ static void fetch_all(struct part *part)
     size_t count = part->fetches_left;
     pump_enter(pump, count - 1);
     for (size_t i = 1; i < count; i++)
-        workers_add(pump->options.fetches, &part->fetches[i].task);
+        workers_add(pump->options.fetches, pump->options.fetch_lane, &part->fetches[i].task);
     run_one_fetch(&part->fetches[0]);
 }
 

@@ -40,18 +40,66 @@ static void grants_up_to_the_ceiling_and_then_in_order(void **state)
 {
     (void)state;
     struct memory *memory = memory_new(100);
-    struct asked a = asking(60), b = asking(60), c = asking(10);
+    struct asked a = asking(60), b = asking(60), c = asking(60);
     memory_ask(memory, &a.ticket);
     memory_ask(memory, &b.ticket);
-    memory_ask(memory, &c.ticket); // would fit, but b was first
+    memory_ask(memory, &c.ticket);
     assert_int_equal(a.order, 1);
     assert_int_equal(b.order, 0);
-    assert_int_equal(c.order, 0);
     memory_give_back(memory, a.bytes, 60);
     assert_int_equal(b.order, 2);
-    assert_int_equal(c.order, 3);
+    assert_int_equal(c.order, 0);
     memory_give_back(memory, b.bytes, 60);
-    memory_give_back(memory, c.bytes, 10);
+    assert_int_equal(c.order, 3);
+    memory_give_back(memory, c.bytes, 60);
+    memory_free(memory);
+}
+
+static void a_small_request_does_not_wait_for_all_large_ones(void **state)
+{
+    (void)state;
+    enum { LARGE = 80, SMALL = 10, QUEUED = 64 };
+    struct memory *memory = memory_new(LARGE);
+    struct asked first = asking(LARGE), small = asking(SMALL), large[QUEUED];
+    memory_ask(memory, &first.ticket);
+    for (int i = 0; i < QUEUED; i++) {
+        large[i] = asking(LARGE);
+        memory_ask(memory, &large[i].ticket);
+    }
+    memory_ask(memory, &small.ticket);
+    memory_give_back(memory, first.bytes, LARGE);
+    assert_int_equal(small.order, 2);
+    memory_give_back(memory, small.bytes, SMALL);
+    for (int i = 0; i < QUEUED; i++) {
+        assert_int_equal(large[i].order, 3 + i);
+        memory_give_back(memory, large[i].bytes, LARGE);
+    }
+    memory_free(memory);
+}
+
+// Small ones without an end: the large one has its turn when as much as it asks for has passed.
+static void a_large_request_does_not_starve(void **state)
+{
+    (void)state;
+    enum { LARGE = 80, SMALL = 20, QUEUED = 20 };
+    struct memory *memory = memory_new(LARGE + SMALL); // one small one at a time beside a large one
+    struct asked first = asking(LARGE), large = asking(LARGE), small[QUEUED];
+    memory_ask(memory, &first.ticket);
+    memory_ask(memory, &large.ticket);
+    for (int i = 0; i < QUEUED; i++) {
+        small[i] = asking(SMALL);
+        memory_ask(memory, &small[i].ticket);
+    }
+    int passed = 0;
+    while (passed < QUEUED && small[passed].order)
+        memory_give_back(memory, small[passed++].bytes, SMALL);
+    assert_int_equal(passed, LARGE / SMALL);
+    assert_int_equal(large.order, 0);
+    memory_give_back(memory, first.bytes, LARGE);
+    assert_int_equal(large.order, passed + 2);
+    memory_give_back(memory, large.bytes, LARGE);
+    while (passed < QUEUED)
+        memory_give_back(memory, small[passed++].bytes, SMALL);
     memory_free(memory);
 }
 
@@ -59,17 +107,25 @@ static void a_withdrawn_request_lets_the_next_pass(void **state)
 {
     (void)state;
     struct memory *memory = memory_new(100);
-    struct asked a = asking(60), b = asking(60), c = asking(10);
+    struct asked a = asking(60), b = asking(30), c = asking(30), d = asking(10);
     memory_ask(memory, &a.ticket);
     memory_ask(memory, &b.ticket);
+    struct asked large = asking(60);
+    memory_ask(memory, &large.ticket);
+    memory_give_back(memory, b.bytes, 30);
     memory_ask(memory, &c.ticket);
-    assert_true(memory_withdraw(memory, &b.ticket));
-    assert_int_equal(c.order, 2);
-    assert_false(memory_withdraw(memory, &b.ticket));
+    memory_give_back(memory, c.bytes, 30);
+    memory_ask(memory, &b.ticket); // passes, the last that may
+    memory_give_back(memory, b.bytes, 30);
+    memory_ask(memory, &d.ticket); // would fit, but the large one is next
+    assert_int_equal(d.order, 0);
+    assert_true(memory_withdraw(memory, &large.ticket));
+    assert_int_equal(d.order, 5);
+    assert_false(memory_withdraw(memory, &large.ticket));
     assert_false(memory_withdraw(memory, &a.ticket)); // granted already
     memory_give_back(memory, a.bytes, 60);
-    memory_give_back(memory, c.bytes, 10);
-    assert_int_equal(b.order, 0);
+    memory_give_back(memory, d.bytes, 10);
+    assert_int_equal(large.order, 0);
     memory_free(memory);
 }
 
@@ -136,6 +192,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(grants_up_to_the_ceiling_and_then_in_order, reset),
+        cmocka_unit_test_setup(a_small_request_does_not_wait_for_all_large_ones, reset),
+        cmocka_unit_test_setup(a_large_request_does_not_starve, reset),
         cmocka_unit_test_setup(a_withdrawn_request_lets_the_next_pass, reset),
         cmocka_unit_test_setup(kept_buffers_count_and_make_room, reset),
         cmocka_unit_test_setup(waiting_ends_with_a_buffer, reset),
