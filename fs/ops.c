@@ -416,7 +416,7 @@ static void ops_init(void *userdata, struct fuse_conn_info *connection)
 }
 
 // What is not here the kernel settles by itself: access (ENOSYS: yes, or default_permissions),
-// locks (local), xattrs (not supported), lseek (no holes), fallocate (not supported).
+// locks (local), lseek (no holes), fallocate (not supported).
 const struct fuse_lowlevel_ops ops_table = {
     .init = ops_init,
     .lookup = ops_lookup,
@@ -442,6 +442,11 @@ const struct fuse_lowlevel_ops ops_table = {
     .write = ops_write,
     .flush = ops_flush,
     .fsync = ops_fsync,
+
+    .getxattr = ops_getxattr,
+    .listxattr = ops_listxattr,
+    .setxattr = ops_setxattr,
+    .removexattr = ops_removexattr,
 
     .rename = ops_rename,
     .symlink = ops_symlink,

@@ -20,8 +20,7 @@ static int open_object(struct ops *ops, struct handle *handle, struct err *err)
                        err);
 }
 
-// Whoever reads links can download until they expire: who got them is kept in the log.
-static void tell_hand_out(fuse_req_t req, const struct inode *inode)
+void ops_tell_hand_out(fuse_req_t req, const struct inode *inode)
 {
     const struct fuse_ctx *caller = fuse_req_ctx(req);
     auto_free char *path = path_join(inode->directory, inode->name);
@@ -40,7 +39,7 @@ static int open_rendering(fuse_req_t req, struct handle *handle, struct err *err
     }
     handle->rendering = rendering_ref(inode->rendering);
     if (inode->file->holds_links)
-        tell_hand_out(req, inode);
+        ops_tell_hand_out(req, inode);
     return 0;
 }
 

@@ -84,6 +84,16 @@ void ops_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
 // Also releasedir.
 void ops_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
 
+// Whoever reads links can download until they expire: who got them is kept in the log.
+void ops_tell_hand_out(fuse_req_t req, const struct inode *inode);
+
+// ops_xattr.c
+void ops_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t size);
+void ops_listxattr(fuse_req_t req, fuse_ino_t id, size_t size);
+void ops_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const char *value, size_t size,
+                  int flags);
+void ops_removexattr(fuse_req_t req, fuse_ino_t id, const char *name);
+
 // ops_write.c
 void ops_create(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode,
                 struct fuse_file_info *file);

@@ -13,7 +13,6 @@
 #include <string.h>
 
 enum {
-    URL_LIMIT = 16 * 1024,   // bytes of one link; a session token takes some 1,500
     SETTLING_MS = 60 * 1000, // age under which a tarball's record may still be on its way
 };
 
@@ -21,6 +20,12 @@ bool collect_wants(const struct tree_entry *entry)
 {
     return !entry->is_directory && !path_is_reference_file(entry->name) &&
            !virtual_find(entry->name);
+}
+
+bool collect_may_have_record(const char *name)
+{
+    enum archive_format format;
+    return reference_name_format(name, &format);
 }
 
 static void free_all(char **texts, size_t count)
@@ -108,10 +113,7 @@ static int collect_records(const struct collect_options *options, struct call *c
         return err_no_memory(err);
     for (size_t i = 0; i < count; i++) {
         struct snapshot_file *file = &collection->files[i];
-        enum archive_format format;
-        // Only what was published has a record; looking beside every other file for one would
-        // cost a request each.
-        if (!reference_name_format(file->name, &format))
+        if (!collect_may_have_record(file->name))
             continue;
         owners[collection->wanted_count] = file;
         collection->wanted[collection->wanted_count++] = (struct record_wanted){
@@ -157,7 +159,7 @@ static int check_life(const struct collect_options *options, int64_t asked_ms, i
 static int sign_all(const struct collect_options *options, struct s3_session *session,
                     struct collection *collection, struct err *err)
 {
-    auto_buf struct buf url = BUF_INIT(URL_LIMIT);
+    auto_buf struct buf url = BUF_INIT(COLLECT_URL_LIMIT);
 
     for (size_t i = 0; i < collection->snapshot.file_count; i++) {
         struct snapshot_file *file = &collection->files[i];
@@ -193,6 +195,36 @@ static int collect_links(const struct collect_options *options, struct call *cal
     s3_session_unref(session);
     if (error == 0)
         error = check_life(options, asked_ms, collection->soonest_ms, err);
+    return error;
+}
+
+static int sign_one(const struct collect_options *options, struct s3_session *session,
+                    const struct collection *collection, const char *name, struct buf *ret_url,
+                    int64_t *ret_expires_ms, struct err *err)
+{
+    for (size_t i = 0; i < collection->snapshot.file_count; i++)
+        if (strcmp(collection->files[i].name, name) == 0)
+            return s3_presign_get(session, collection->keys[i], collection->files[i].download_name,
+                                  options->expires_s, ret_url, ret_expires_ms, err);
+    return err_set(err, ENOENT, "there is no link to %s", name);
+}
+
+int collect_link(const struct collect_options *options, struct call *call,
+                 struct tree_listing *listing, const char *name, struct buf *ret_url,
+                 int64_t *ret_expires_ms, struct err *err)
+{
+    struct collection collection = {.listing = tree_listing_ref(listing)};
+    struct s3_session *session = NULL;
+    int error = collect_files(options, &collection, err);
+    if (error == 0)
+        error = s3_presigner_session(options->presigner, call, &session, err);
+    int64_t asked_ms = clock_now_ms(options->clock);
+    if (error == 0)
+        error = sign_one(options, session, &collection, name, ret_url, ret_expires_ms, err);
+    if (error == 0)
+        error = check_life(options, asked_ms, *ret_expires_ms, err);
+    s3_session_unref(session);
+    collection_done(&collection);
     return error;
 }
 

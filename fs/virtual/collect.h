@@ -26,6 +26,9 @@ struct collect_options {
 // Whether an entry is a file for a customer: no directory, no reference file, no object that
 // stands under a generated name (which hides it).
 bool collect_wants(const struct tree_entry *entry);
+// Only what was published has a record; looking beside every other file for one would cost a
+// request each.
+bool collect_may_have_record(const char *name);
 
 // A snapshot with all that it points to.
 struct collection {
@@ -47,3 +50,11 @@ struct collection {
 int collect(const struct collect_options *options, struct call *call, struct tree_listing *listing,
             bool wants_links, struct collection *ret_collection, struct err *err);
 void collection_done(struct collection *collection); // accepts zeroed
+
+enum { COLLECT_URL_LIMIT = 16 * 1024 }; // bytes of one link; a session token takes some 1,500
+
+// One file's link alone, with the download name that it has beside all the others. ENOENT where
+// the listing holds no such file.
+int collect_link(const struct collect_options *options, struct call *call,
+                 struct tree_listing *listing, const char *name, struct buf *ret_url,
+                 int64_t *ret_expires_ms, struct err *err);

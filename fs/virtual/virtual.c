@@ -5,6 +5,7 @@
 #include "report.h"
 #include "sums.h"
 #include "urls.h"
+#include "virtual_private.h"
 
 #include "../path.h"
 
@@ -91,6 +92,22 @@ void virtuals_free(struct virtuals *virtuals)
     free(virtuals->contact);
     free(virtuals->title);
     free(virtuals);
+}
+
+const struct collect_options *virtuals_collect_options(const struct virtuals *virtuals)
+{
+    return &virtuals->collect;
+}
+
+int virtuals_check_presigner(const struct virtuals *virtuals, const char *what, struct err *err)
+{
+    if (virtuals->collect.presigner)
+        return 0;
+    return err_set(err, EACCES,
+                   "%s holds links, and this mount cannot make any: mount with -o "
+                   "presign_role=ARN (a read-only role) or -o presign_profile=NAME (a read-only "
+                   "user)",
+                   what);
 }
 
 // ---- where they stand --------------------------------------------------------------------------
@@ -194,12 +211,8 @@ int virtual_render(struct virtuals *virtuals, struct call *call, const struct vi
 
     if (file->is_live)
         return err_set(err, EINVAL, "%s is live: it has no fixed bytes", file->name);
-    if (file->holds_links && !virtuals->collect.presigner)
-        return err_set(err, EACCES,
-                       "%s holds links, and this mount cannot make any: mount with "
-                       "-o presign_role=ARN (a read-only role) or -o presign_profile=NAME (a "
-                       "read-only user)",
-                       file->name);
+    if (file->holds_links && virtuals_check_presigner(virtuals, file->name, err) < 0)
+        return -err->errnum;
     int error = tree_list(virtuals->collect.tree, call, directory, &job.listing, err);
     if (error < 0)
         return error;

@@ -1,0 +1,177 @@
+#include "attributes.h"
+
+#include "collect.h"
+#include "virtual_private.h"
+
+#include "base/clock.h"
+#include "base/scope.h"
+
+#include <errno.h>
+#include <string.h>
+
+// ---- those that a record or a listing knows ----------------------------------------------------
+
+// NULL where there is no such thing.
+typedef const char *(*value_of)(const struct attributes_of *object, const struct record *record);
+
+static const char *etag_of(const struct attributes_of *object, const struct record *record)
+{
+    (void)record;
+    return object->etag;
+}
+
+static const char *sha256_of_record(const struct attributes_of *object, const struct record *record)
+{
+    (void)object;
+    return record ? record->sha256 : NULL;
+}
+
+static const char *image_of(const struct attributes_of *object, const struct record *record)
+{
+    (void)object;
+    return record ? record->reference : NULL;
+}
+
+static const char *digest_of(const struct attributes_of *object, const struct record *record)
+{
+    (void)object;
+    return record ? record->manifest_digest : NULL;
+}
+
+static const char *platform_of(const struct attributes_of *object, const struct record *record)
+{
+    (void)object;
+    return record ? record->platform : NULL;
+}
+
+static const struct attribute {
+    const char *name;
+    value_of value;
+} attributes[] = {
+    {ATTRIBUTE_PREFIX "digest", digest_of},        {ATTRIBUTE_PREFIX "etag", etag_of},
+    {ATTRIBUTE_PREFIX "image", image_of},          {ATTRIBUTE_PREFIX "platform", platform_of},
+    {ATTRIBUTE_PREFIX "sha256", sha256_of_record},
+};
+enum { ATTRIBUTES_COUNT = sizeof(attributes) / sizeof(attributes[0]) };
+
+bool attribute_is_ours(const char *attribute)
+{
+    return strncmp(attribute, ATTRIBUTE_PREFIX, strlen(ATTRIBUTE_PREFIX)) == 0;
+}
+
+static const struct attribute *find(const char *name)
+{
+    for (size_t i = 0; i < ATTRIBUTES_COUNT; i++)
+        if (strcmp(attributes[i].name, name) == 0)
+            return &attributes[i];
+    return NULL;
+}
+
+// What is done with an object whose record, or NULL, is at hand.
+typedef int (*use_record)(const struct attributes_of *object, const struct record *record,
+                          const void *context, struct buf *ret_text, struct err *err);
+
+static int with_record(struct virtuals *virtuals, struct call *call,
+                       const struct attributes_of *object, use_record use, const void *context,
+                       struct buf *ret_text, struct err *err)
+{
+    const struct collect_options *options = virtuals_collect_options(virtuals);
+    auto_free char *key = tree_key(options->tree, object->directory, object->name);
+    if (!key)
+        return err_no_memory(err);
+    struct record_wanted wanted = {.key = key, .etag = object->etag};
+    bool can_have_record = collect_may_have_record(object->name);
+    if (can_have_record && record_cache_get(options->records, call, &wanted, 1, err) < 0)
+        return err_wrap(err, "cannot read the record of %s", object->name);
+    const struct record *record = wanted.record;
+    if (record && record->size_bytes != object->size_bytes)
+        record = NULL; // it disagrees with the listing: it says nothing about this object
+    int error = use(object, record, context, ret_text, err);
+    if (can_have_record)
+        record_cache_release(options->records, &wanted, 1);
+    return error;
+}
+
+static int no_such(const char *attribute, struct err *err)
+{
+    return err_set(err, ENODATA, "it has no attribute %s", attribute);
+}
+
+static int append_value(const struct attributes_of *object, const struct record *record,
+                        const void *context, struct buf *ret_value, struct err *err)
+{
+    const struct attribute *attribute = context;
+    const char *value = attribute->value(object, record);
+    if (!value)
+        return no_such(attribute->name, err);
+    return buf_append_text(ret_value, value) < 0 ? err_no_memory(err) : 0;
+}
+
+static int append_names(const struct attributes_of *object, const struct record *record,
+                        const void *context, struct buf *ret_names, struct err *err)
+{
+    (void)context;
+    for (size_t i = 0; i < ATTRIBUTES_COUNT; i++) {
+        const char *name = attributes[i].name;
+        if (attributes[i].value(object, record) &&
+            buf_append(ret_names, name, strlen(name) + 1) < 0)
+            return err_no_memory(err);
+    }
+    return 0;
+}
+
+int attributes_list(struct virtuals *virtuals, struct call *call,
+                    const struct attributes_of *object, struct buf *ret_names, struct err *err)
+{
+    return with_record(virtuals, call, object, append_names, NULL, ret_names, err);
+}
+
+// ---- links -------------------------------------------------------------------------------------
+
+static const char url[] = ATTRIBUTE_PREFIX "url";
+static const char expires[] = ATTRIBUTE_PREFIX "expires";
+
+bool attribute_is_link(const char *attribute)
+{
+    return strcmp(attribute, url) == 0;
+}
+
+bool attribute_is_guarded(const char *attribute)
+{
+    return attribute_is_link(attribute) || strcmp(attribute, expires) == 0;
+}
+
+static int append_link(struct virtuals *virtuals, struct call *call,
+                       const struct attributes_of *object, const char *attribute,
+                       struct buf *ret_value, struct err *err)
+{
+    const struct collect_options *options = virtuals_collect_options(virtuals);
+    if (virtuals_check_presigner(virtuals, attribute, err) < 0)
+        return -err->errnum;
+    struct tree_listing *listing;
+    if (tree_list(options->tree, call, object->directory, &listing, err) < 0)
+        return -err->errnum;
+    auto_buf struct buf link = BUF_INIT(COLLECT_URL_LIMIT);
+    int64_t expires_ms = 0;
+    int error = collect_link(options, call, listing, object->name, &link, &expires_ms, err);
+    tree_listing_unref(listing);
+    if (error == -ENOENT)
+        return no_such(attribute, err);
+    if (error < 0)
+        return error;
+    char moment[CLOCK_RFC3339_SIZE];
+    clock_format_rfc3339(expires_ms, moment);
+    const char *value = attribute_is_link(attribute) ? buf_text(&link) : moment;
+    return buf_append_text(ret_value, value) < 0 ? err_no_memory(err) : 0;
+}
+
+int attributes_get(struct virtuals *virtuals, struct call *call, const struct attributes_of *object,
+                   const char *attribute, struct buf *ret_value, struct err *err)
+{
+    if (attribute_is_guarded(attribute))
+        return append_link(virtuals, call, object, attribute, ret_value, err);
+    const struct attribute *known = find(attribute);
+    if (!known)
+        return no_such(attribute, err);
+    return with_record(virtuals, call, object, append_value, known, ret_value, err);
+}
