@@ -47,6 +47,16 @@ void handles_free(struct handles *handles)
     free(handles);
 }
 
+bool handles_has_writers(struct handles *handles)
+{
+    pthread_mutex_lock(&handles->lock);
+    const struct handle *handle = handles->first;
+    while (handle && handle->kind != HANDLE_WRITER)
+        handle = handle->in_table.next;
+    pthread_mutex_unlock(&handles->lock);
+    return handle != NULL;
+}
+
 struct handle *handle_new(struct handles *handles, enum handle_kind kind, struct inode *inode)
 {
     struct handle *handle = calloc(1, sizeof(*handle));

@@ -61,6 +61,7 @@ struct handles;
 int handles_new(struct inodes *inodes, struct handles **ret_handles, struct err *err);
 // Closes what is still open; no request may be under way. Accepts NULL.
 void handles_free(struct handles *handles);
+bool handles_has_writers(struct handles *handles); // a file is open for writing
 
 // With one reference, the kernel's. NULL on no memory.
 struct handle *handle_new(struct handles *handles, enum handle_kind kind, struct inode *inode);

@@ -76,6 +76,7 @@ static void end_mount(struct mount *mount)
     if (!is_served)
         return;
     ops_stop(mount->ops);
+    ops_wait_for_closes(mount->ops);
     fuse_session_exit(mount->session);
     // The loop waits on a semaphore that only a signal ends; it may be just about to.
     const struct timespec pause = {.tv_nsec = KICK_EVERY_MS * 1000000L};

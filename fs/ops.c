@@ -39,7 +39,7 @@ int ops_new(struct service *service, struct ops **ret_ops, struct err *err)
         .mounted_ms = service->opened_ms,
     };
     pthread_mutex_init(&ops->lock, NULL);
-    pthread_cond_init(&ops->is_answered, NULL);
+    call_wait_init(&ops->has_parked_changed);
     pthread_cond_init(&ops->has_watched, NULL);
     int error = inodes_new(&ops->inodes, err);
     if (error == 0)
@@ -61,7 +61,7 @@ void ops_free(struct ops *ops)
     ops_stop_watcher(ops);
     handles_free(ops->handles);
     inodes_free(ops->inodes);
-    pthread_cond_destroy(&ops->is_answered);
+    pthread_cond_destroy(&ops->has_parked_changed);
     pthread_cond_destroy(&ops->has_watched);
     pthread_mutex_destroy(&ops->lock);
     free(ops);
@@ -74,6 +74,7 @@ void ops_stop(struct ops *ops)
     for (struct ops_call *blocking = ops->calls; blocking; blocking = blocking->next)
         call_cancel(&blocking->call);
     pthread_mutex_unlock(&ops->lock);
+    publish_engine_stop(ops->service->engine);
     ops_answer_parked(ops);
 }
 

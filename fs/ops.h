@@ -21,6 +21,9 @@ void ops_free(struct ops *ops);
 // For fuse_session_new, whose userdata is the struct ops.
 extern const struct fuse_lowlevel_ops ops_table;
 
-// Cancels what blocks and answers what is parked, with EINTR; writes that come later are answered
-// ENOTCONN. Returns when every parked request has been answered.
+// Cancels what blocks, with EINTR, and what publishes, with ESHUTDOWN; what is asked
+// for later too. Returns when every parked request has been answered, within seconds.
 void ops_stop(struct ops *ops);
+// For a moment, while the session is still served: whoever was answered just now is about to close
+// its file, and a mount that is gone would make that fail.
+void ops_wait_for_closes(struct ops *ops);

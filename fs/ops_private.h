@@ -23,9 +23,9 @@ struct ops {
 
     pthread_mutex_t lock; // guards what follows
     bool is_stopping;
-    struct ops_call *calls;     // blocking now
-    struct ops_parked *parked;  // waiting for a publish
-    pthread_cond_t is_answered; // one of the latter was
+    struct ops_call *calls;            // blocking now
+    struct ops_parked *parked;         // waiting for a publish
+    pthread_cond_t has_parked_changed; // one of the latter was handed in or answered
     bool has_watcher;
     pthread_t watcher; // of parked requests whose caller was interrupted in passing
     pthread_cond_t has_watched;
@@ -106,7 +106,7 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, of
                struct fuse_file_info *file);
 void ops_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
 void ops_fsync(fuse_req_t req, fuse_ino_t id, int is_data_only, struct fuse_file_info *file);
-// Answers every parked request with EINTR and waits until all have been.
+// The mount ends: returns when every parked request has been answered.
 void ops_answer_parked(struct ops *ops);
 int ops_start_watcher(struct ops *ops, struct err *err);
 void ops_stop_watcher(struct ops *ops); // is_stopping is set

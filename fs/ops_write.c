@@ -12,7 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WATCH_INTERVAL_MS = 100 };
+enum {
+    WATCH_INTERVAL_MS = 100,
+    ANSWER_LIMIT_MS = 5 * 1000, // at the mount's end: until a parked request is answered
+    CLOSE_LIMIT_MS = 1000,      // then, until its file is closed
+    CLOSE_LOOK_MS = 20,
+};
 
 // ---- parked requests ---------------------------------------------------------------------------
 //
@@ -79,21 +84,9 @@ static void answer(void *context, int error)
     *parked->at = parked->next;
     if (parked->next)
         parked->next->at = parked->at;
-    pthread_cond_broadcast(&ops->is_answered);
+    pthread_cond_broadcast(&ops->has_parked_changed);
     pthread_mutex_unlock(&ops->lock);
     unpark(parked);
-}
-
-// EINTR would only make the caller try again, until the mount is gone.
-static bool refuse_if_stopping(fuse_req_t req)
-{
-    struct ops *ops = ops_of(req);
-    pthread_mutex_lock(&ops->lock);
-    bool is_stopping = ops->is_stopping;
-    pthread_mutex_unlock(&ops->lock);
-    if (is_stopping)
-        fuse_reply_err(req, ENOTCONN);
-    return is_stopping;
 }
 
 static void interrupt(fuse_req_t req, void *context)
@@ -114,7 +107,7 @@ static void interrupt(fuse_req_t req, void *context)
     if (!is_handed_in)
         return;
     interrupting = parked;
-    writer_interrupt(parked->writer, parked);
+    writer_interrupt(parked->writer, parked, -EINTR);
     interrupting = NULL;
 }
 
@@ -147,32 +140,46 @@ static void handed_in(struct ops_parked *parked)
     struct ops *ops = parked->ops;
     pthread_mutex_lock(&ops->lock);
     parked->is_handed_in = true;
-    bool is_interrupted = parked->is_interrupted || ops->is_stopping;
+    bool is_interrupted = parked->is_interrupted;
+    pthread_cond_broadcast(&ops->has_parked_changed);
     pthread_mutex_unlock(&ops->lock);
     if (is_interrupted)
-        writer_interrupt(parked->writer, parked);
+        writer_interrupt(parked->writer, parked, -EINTR);
     unpark(parked);
 }
 
+// The publishes have been cancelled and answer by themselves, once they are undone; whoever would
+// have to wait too long for that is answered now. EINTR would only make the caller try again.
 void ops_answer_parked(struct ops *ops)
 {
+    struct call limit;
+    call_init(&limit, clock_system());
+    int64_t until_ms = clock_monotonic_ms(clock_system()) + ANSWER_LIMIT_MS;
     pthread_mutex_lock(&ops->lock);
     while (ops->parked) {
-        struct ops_parked *parked = ops->parked;
+        bool is_late = clock_monotonic_ms(clock_system()) > until_ms;
+        struct ops_parked *parked = is_late ? ops->parked : NULL;
         while (parked && (parked->is_told || !parked->is_handed_in))
             parked = parked->next;
         if (!parked) {
-            pthread_cond_wait(&ops->is_answered, &ops->lock);
+            (void)call_wait(&limit, &ops->has_parked_changed, &ops->lock);
             continue;
         }
         parked->is_told = true;
         parked->references++;
         pthread_mutex_unlock(&ops->lock);
-        writer_interrupt(parked->writer, parked);
+        writer_interrupt(parked->writer, parked, -ESHUTDOWN);
         unpark(parked);
         pthread_mutex_lock(&ops->lock);
     }
     pthread_mutex_unlock(&ops->lock);
+}
+
+void ops_wait_for_closes(struct ops *ops)
+{
+    for (int waited_ms = 0; waited_ms < CLOSE_LIMIT_MS && handles_has_writers(ops->handles);
+         waited_ms += CLOSE_LOOK_MS)
+        usleep(CLOSE_LOOK_MS * 1000);
 }
 
 // ---- the watcher -------------------------------------------------------------------------------
@@ -211,7 +218,7 @@ static void *watch(void *context)
         while ((parked = next_watched_locked(ops, round))) {
             pthread_mutex_unlock(&ops->lock);
             if (caller_wants_out(parked->caller))
-                writer_interrupt(parked->writer, parked);
+                writer_interrupt(parked->writer, parked, -EINTR);
             unpark(parked);
             pthread_mutex_lock(&ops->lock);
         }
@@ -420,8 +427,6 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, of
         fuse_reply_err(req, EBADF);
         return;
     }
-    if (refuse_if_stopping(req))
-        return;
     if (get_writer(req, handle, (uint64_t)offset, &writer, &err) < 0) {
         ops_refuse(req, "cannot be written", &err, inode->directory, inode->name);
         return;
@@ -450,8 +455,6 @@ static void flush(fuse_req_t req, struct handle *handle, bool is_close)
         fuse_reply_err(req, 0);
         return;
     }
-    if (refuse_if_stopping(req))
-        return;
     struct ops_parked *parked = park(req, handle, writer);
     if (!parked) {
         fuse_reply_err(req, ENOMEM);

@@ -246,7 +246,7 @@ void writer_flush(struct writer *writer, bool is_close, writer_reply reply, void
     answer_and_unlock(writer, take_flush_locked(writer, is_close), reply, context);
 }
 
-void writer_interrupt(struct writer *writer, void *context)
+void writer_interrupt(struct writer *writer, void *context, int error)
 {
     struct parked parked = {0};
     pthread_mutex_lock(&writer->lock);
@@ -256,7 +256,7 @@ void writer_interrupt(struct writer *writer, void *context)
     }
     pthread_mutex_unlock(&writer->lock);
     if (parked.reply)
-        parked.reply(parked.context, -EINTR);
+        parked.reply(parked.context, error);
 }
 
 uint64_t writer_size(struct writer *writer)

@@ -41,8 +41,8 @@ void writer_write(struct writer *writer, uint64_t offset, const void *bytes, siz
                   writer_reply reply, void *context);
 // flush and fsync alike.
 void writer_flush(struct writer *writer, bool is_close, writer_reply reply, void *context);
-// The request that was handed in with this context is interrupted: answered -EINTR if it waits.
-void writer_interrupt(struct writer *writer, void *context);
+// The request that was handed in with this context is answered `error` if it waits: -EINTR.
+void writer_interrupt(struct writer *writer, void *context, int error);
 // Bytes so far, for the private inode's size.
 uint64_t writer_size(struct writer *writer);
 // The last word: cancels what is under way and frees the writer when that has ended.

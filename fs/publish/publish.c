@@ -15,6 +15,7 @@
 enum {
     CONTROL_THREADS = 16, // steps that ask a question or two: resolve, complete, abort
     HASHER_THREADS_MAX = 8,
+    END_LIMIT_MS = 10 * 1000, // at the mount's end: until uploads are left to the next mount
 };
 
 // ---- starting ----------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ int publish_start(struct publish_engine *engine, struct publish_request *request
     if (is_stopping) {
         publish->lines = NULL;
         free_publish(publish);
-        return err_set(err, EINTR, "the mount is being taken down");
+        return err_set(err, ESHUTDOWN, "the mount is being taken down");
     }
     *ret_publish = publish;
     workers_add(engine->control, &publish->control_lane, &publish->task);
@@ -153,14 +154,27 @@ void publish_refuse(struct publish_engine *engine, const char *directory, const 
     log_err(LOG_LEVEL_ERROR, "refused", err, "directory", directory, "file", file, NULL);
 }
 
-void publish_cancel(struct publish *publish)
+void publish_set_cancelled_locked(struct publish *publish)
+{
+    err_set(&publish->err, publish->cancelled,
+            publish->cancelled == EINTR ? "cancelled by whoever wrote the file"
+                                        : "the mount is being taken down");
+}
+
+static void cancel(struct publish *publish, int why)
 {
     pthread_mutex_lock(&publish->lock);
     bool cancels = publish->phase == PUBLISH_MOVING;
-    publish->is_user_cancelled |= cancels;
+    if (cancels && !publish->cancelled)
+        publish->cancelled = why;
     pthread_mutex_unlock(&publish->lock);
     if (cancels)
         call_cancel(&publish->call);
+}
+
+void publish_cancel(struct publish *publish)
+{
+    cancel(publish, EINTR);
 }
 
 void publish_unref(struct publish *publish)
@@ -179,7 +193,7 @@ int publish_engine_new(const struct publish_engine_options *options,
         return err_no_memory(err);
     engine->options = *options;
     pthread_mutex_init(&engine->lock, NULL);
-    pthread_cond_init(&engine->has_ended, NULL);
+    call_wait_init(&engine->has_ended);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int hashers = cores < 1 ? 1 : cores > HASHER_THREADS_MAX ? HASHER_THREADS_MAX : (int)cores;
     if (workers_new("control", CONTROL_THREADS, &engine->control, err) < 0 ||
@@ -198,17 +212,38 @@ const struct reference_defaults *publish_engine_defaults(const struct publish_en
     return &engine->options.defaults;
 }
 
+void publish_engine_stop(struct publish_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    engine->is_stopping = true;
+    for (struct publish *publish = engine->first; publish; publish = publish->next)
+        cancel(publish, ESHUTDOWN);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+// A store that does not answer would keep the mount's end waiting for all retries of all aborts.
+// What is given up here is the next mount's, by the intents.
+static void wait_for_ends(struct publish_engine *engine)
+{
+    struct call limit;
+    call_init(&limit, clock_system());
+    int64_t until_ms = clock_monotonic_ms(clock_system()) + END_LIMIT_MS;
+    pthread_mutex_lock(&engine->lock);
+    while (engine->first) {
+        (void)call_wait(&limit, &engine->has_ended, &engine->lock);
+        bool is_late = clock_monotonic_ms(clock_system()) > until_ms;
+        for (struct publish *each = is_late ? engine->first : NULL; each; each = each->next)
+            call_cancel(&each->closing_call);
+    }
+    pthread_mutex_unlock(&engine->lock);
+}
+
 void publish_engine_free(struct publish_engine *engine)
 {
     if (!engine)
         return;
-    pthread_mutex_lock(&engine->lock);
-    engine->is_stopping = true;
-    for (struct publish *publish = engine->first; publish; publish = publish->next)
-        publish_cancel(publish);
-    while (engine->first)
-        pthread_cond_wait(&engine->has_ended, &engine->lock);
-    pthread_mutex_unlock(&engine->lock);
+    publish_engine_stop(engine);
+    wait_for_ends(engine);
     workers_free(engine->control);
     workers_free(engine->fetches);
     workers_free(engine->uploads);

@@ -37,7 +37,10 @@ struct publish_engine_options {
 };
 int publish_engine_new(const struct publish_engine_options *options,
                        struct publish_engine **ret_engine, struct err *err);
-// Cancels what is under way, waits until all of it has been undone, frees.
+// The mount ends: what is under way is cancelled, what is asked for later refused, both with
+// ESHUTDOWN; what is being completed is finished. Returns at once.
+void publish_engine_stop(struct publish_engine *engine);
+// Stops, waits until all has been undone or a limit is reached, frees. Accepts NULL.
 void publish_engine_free(struct publish_engine *engine);
 const struct reference_defaults *publish_engine_defaults(const struct publish_engine *engine);
 

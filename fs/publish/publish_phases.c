@@ -17,8 +17,8 @@ void publish_note_failure(struct publish *publish, size_t image_index, const str
     if (is_first) {
         publish->err = *err;
         publish->failed_at = image_index;
-        if (publish->is_user_cancelled)
-            err_set(&publish->err, EINTR, "cancelled");
+        if (publish->cancelled)
+            publish_set_cancelled_locked(publish);
     }
     pthread_mutex_unlock(&publish->lock);
     if (is_first)
@@ -52,9 +52,10 @@ static void say_image(struct publish *publish, size_t index)
         log_event(LOG_LEVEL_INFO, image->is_unchanged ? "unchanged" : "published", "key",
                   image->key, "reference", reference, "bytes", bytes, "digest",
                   image->resolved->manifest.digest, NULL);
-    } else if (publish->err.errnum == EINTR) {
-        status_close(image->status, STATUS_CANCELLED, "cancelled by whoever wrote the file");
-        log_event(LOG_LEVEL_INFO, "cancelled", "key", image->key, "reference", reference, NULL);
+    } else if (publish->cancelled) {
+        status_close(image->status, STATUS_CANCELLED, publish->err.text);
+        log_err(publish->cancelled == EINTR ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "cancelled",
+                &publish->err, "key", image->key, "reference", reference, NULL);
     } else if (index == publish->failed_at) {
         status_close(image->status, STATUS_FAILED, publish->err.text);
         log_err(LOG_LEVEL_ERROR, "not published", &publish->err, "key", image->key, "reference",
@@ -145,8 +146,8 @@ static void start_phase(struct publish *publish, enum publish_phase phase)
 static bool may_complete(struct publish *publish)
 {
     pthread_mutex_lock(&publish->lock);
-    if (publish->is_user_cancelled && publish->err.errnum == 0)
-        err_set(&publish->err, EINTR, "cancelled");
+    if (publish->cancelled && publish->err.errnum == 0)
+        publish_set_cancelled_locked(publish);
     bool may = publish->err.errnum == 0;
     if (may)
         publish->phase = PUBLISH_COMPLETING;

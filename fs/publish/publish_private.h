@@ -65,10 +65,13 @@ struct publish {
     pthread_mutex_t lock; // guards what follows
     enum publish_phase phase;
     size_t reports_left; // images that still have to report for this phase
-    bool is_user_cancelled;
-    struct err err;   // the first failure in time
-    size_t failed_at; // the image it came from
+    int cancelled;       // EINTR by whoever wrote, ESHUTDOWN by the mount's end; 0: not
+    struct err err;      // the first failure in time
+    size_t failed_at;    // the image it came from
 };
+
+// publish.c
+void publish_set_cancelled_locked(struct publish *publish); // publish->err, from `cancelled`
 
 // publish_phases.c
 void publish_run_begin(struct task *task); // the first step

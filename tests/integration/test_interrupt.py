@@ -137,20 +137,93 @@ def test_a_reference_file_does_not_exist_until_it_has_succeeded(parked):
     assert (one.there.path / "b/images.ref").read_bytes() == one.references.read_bytes()
 
 
-def test_stopped_and_continued(parked):
-    one = parked()
-    one.copy.send_signal(signal.SIGTSTP)
-    time.sleep(1)
-    asked = len(one.front.seen("GET", "/manifests/"))
+def stop_and_continue(one, stop, before_continuing=lambda: None):
+    one.copy.send_signal(stop)
+    wait_until(lambda: state_of(one.copy.pid) == "T", 10, "the stop")
+    time.sleep(0.3)     # whatever the stop would undo, it has by now
+    before_continuing()
     one.copy.send_signal(signal.SIGCONT)
-    time.sleep(0.5)
+
+
+def state_of(pid):
+    with open("/proc/%d/stat" % pid) as stat:
+        return stat.read().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize("stops", [["TSTP"], ["STOP"], ["TSTP", "STOP", "TSTP"]], ids="-".join)
+def test_stopped_and_continued(parked, store, proxy, stops):
+    front = proxy(store.endpoint)
+    one = parked(endpoint=front.url, sts_endpoint=store.endpoint)
+    asked = len(one.front.seen("GET", "/manifests/"))
+    for stop in stops:
+        stop_and_continue(one, getattr(signal, "SIG" + stop))
+        assert one.there.run("ls", "b").returncode == 0
+        assert one.there.uploads() == ["b/x.tar"]
+    time.sleep(0.3)
     assert one.copy.poll() is None
     one.release.set()
     assert one.copy.wait(60) == 0
     one.assert_whole()
     assert len(one.front.seen("GET", "/manifests/")) == asked, "it began anew"
-    first = one.front.seen("GET", "/blobs/" + one.image.layers[0].digest)
-    assert sum(each.response_bytes for each in first) == one.image.layers[0].size
+    for layer in one.image.layers:
+        got = one.front.seen("GET", "/blobs/" + layer.digest)
+        assert sum(each.response_bytes for each in got) == layer.size, "moved twice"
+    assert len(front.seen("POST", r"\?uploads")) == 1
+    put = front.seen("PUT", "partNumber=")
+    assert sum(each.request_bytes for each in put) == len(one.there.object("b/x.tar"))
+
+
+def test_published_while_stopped(parked):
+    one = parked()
+
+    def publish():
+        one.release.set()
+        wait_until(lambda: "b/images.ref" in one.there.keys(), 60, "the publish")
+
+    stop_and_continue(one, signal.SIGTSTP, before_continuing=publish)
+    assert one.copy.wait(60) == 0
+    one.assert_whole()
+    assert [row["state"] for row in one.there.rows("b/status.tsv")] == ["published"]
+
+
+@pytest.mark.parametrize("name", ["KILL", "INT after CONT"])
+def test_stopped_and_never_finished(parked, name):
+    one = parked()
+    end = getattr(signal, "SIG" + name.split()[0])
+    if name == "KILL":
+        one.copy.send_signal(signal.SIGTSTP)
+        wait_until(lambda: state_of(one.copy.pid) == "T", 10)
+    else:
+        stop_and_continue(one, signal.SIGTSTP)
+        time.sleep(0.3)
+    one.copy.send_signal(end)
+    assert one.copy.wait(10) == -end
+    wait_until(lambda: one.there.rows("b/status.tsv")[-1]["state"] == "cancelled", 10)
+    one.assert_nothing()
+
+
+def test_a_timeout_ends_it(parked):
+    one = parked()
+    one.copy.kill()
+    done = one.there.run("timeout", "1", "cp", one.references, "b/", timeout_s=30)
+    assert done.returncode == 124
+    wait_until(lambda: [row["state"] for row in one.there.rows("b/status.tsv")] ==
+               ["cancelled"] * 2, 10)
+    one.assert_nothing()
+
+
+def test_a_shell_that_is_killed_in_its_echo(parked):
+    one = parked()
+    one.copy.kill()
+    shell = one.there.start_command(
+        "bash", "-c", 'echo "$(cat "$1")" > b/y.ref', "bash", one.references)
+    wait_until(lambda: len(one.there.rows("b/status.tsv")) == 2)
+    shell.kill()
+    assert shell.wait(10) == -signal.SIGKILL
+    shell.communicate()
+    wait_until(lambda: {row["state"] for row in one.there.rows("b/status.tsv")} ==
+               {"cancelled"}, 10)
+    one.assert_nothing()
 
 
 def test_completion_that_was_asked_for_is_finished(registry, repository, mount, store, proxy):
@@ -174,14 +247,100 @@ def test_completion_that_was_asked_for_is_finished(registry, repository, mount, 
         Archive(there.object("b/x.tar")).check(image, "a:b")
 
 
-@pytest.mark.parametrize("name", ["TERM", "INT"])
+ENDED = "Cannot send after transport endpoint shutdown"     # ESHUTDOWN
+
+
+def check_ended(one):
+    assert one.copy.wait(20) == 1
+    assert ENDED in one.copy.communicate()[1]
+    assert one.there.wait() == 0
+    told, = [line for line in one.there.log().splitlines() if "taken down" in line]
+    assert " WARN " in told and "b/x.tar" in told
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP"])
 def test_the_end_of_the_program_aborts(parked, name):
     one = parked()
-    with within(30):
-        one.there.signal(getattr(signal, "SIG" + name))
-        assert one.there.wait() == 0
-    assert one.copy.wait(10) == 1
+    one.there.signal(getattr(signal, "SIG" + name))
+    check_ended(one)
     assert one.there.keys() == [] and one.there.uploads() == []
+
+
+def test_the_end_of_the_program_does_not_wait_for_a_silent_store(parked, store, proxy, mount):
+    front = proxy(store.endpoint)
+    one = parked(endpoint=front.url, sts_endpoint=store.endpoint)
+    one.there.uploads_may_remain = True
+    front.inject(faults.Stall(), "DELETE", count=None)
+    one.there.signal(signal.SIGTERM)
+    check_ended(one)
+    assert one.there.uploads() == ["b/x.tar"]
+    mount()
+    wait_until(lambda: one.there.uploads() == [], 30, "the abortion by the next mount")
+
+
+def test_completion_is_finished_before_the_program_ends(registry, repository, mount, store, proxy):
+    image = images.small().push(registry, repository, "v1")
+    front = proxy(store.endpoint)
+    there = mount(endpoint=front.url, sts_endpoint=store.endpoint)
+    front.inject(faults.Stall(seconds=1), "POST", "uploadId=")
+    (there.path / "b").mkdir()
+    copy = there.start_command("cp", there.reference_file(
+        "%s/%s:v1 x.tar tag=a:b" % (registry.host, repository)), "b/")
+    front.wait_for("POST", "uploadId=")
+    there.signal(signal.SIGTERM)
+    assert copy.wait(30) == 0, copy.communicate()
+    assert there.wait() == 0
+    copy.communicate()
+    assert there.keys() == ["b/images.ref", "b/x.tar"]
+    Archive(there.object("b/x.tar")).check(image, "a:b")
+
+
+def test_a_mount_in_use_is_not_unmounted(parked):
+    one = parked()
+    for command in ["fusermount3", "-u"], ["umount"]:
+        refused = subprocess.run([*command, one.there.path], stderr=subprocess.PIPE, text=True)
+        assert refused.returncode != 0 and "busy" in refused.stderr
+    one.release.set()
+    assert one.copy.wait(60) == 0
+    one.assert_whole()
+
+
+def test_a_lazy_unmount_lets_it_finish(parked):
+    one = parked()
+    subprocess.run(["umount", "-l", one.there.path], check=True)
+    one.release.set()
+    assert one.copy.wait(60) == 0
+    one.assert_whole()
+    assert one.there.wait() == 0
+
+
+def test_a_forced_unmount_aborts(parked):
+    one = parked()
+    subprocess.run(["umount", "-f", one.there.path], stderr=subprocess.DEVNULL)
+    assert one.copy.wait(30) == 1
+    assert one.there.keys() == []
+    subprocess.run(["umount", "-l", one.there.path], stderr=subprocess.DEVNULL)
+    assert one.there.wait() == 0
+    assert one.there.keys() == [] and one.there.uploads() == []
+    assert "taken down" in one.there.log()
+
+
+def test_a_bucket_that_is_full(registry, repository, store, bucket, mount):
+    image = images.Image([images.layer("first" + repository, 9 * MIB, compression=None),
+                          images.layer("second" + repository, 9 * MIB, compression=None)])
+    image.push(registry, repository, "v1")
+    there = mount()
+    (there.path / "b").mkdir()
+    store.limit_bucket(bucket, 12 * MIB)
+    done = there.publish("b", "%s/%s:v1 x.tar tag=a:b" % (registry.host, repository))
+    assert done.returncode == 1 and "Disk quota exceeded" in done.stderr
+    state, detail = there.why("b")
+    assert state == "failed" and "the quota is used up" in detail
+    assert "the quota is used up" in there.log()
+    assert there.keys() == [] and there.uploads() == []
+    store.limit_bucket(bucket, None)
+    assert there.run("cp", there.dir / "refs/images.ref", "b/").returncode == 0
+    Archive(there.object("b/x.tar")).check(image, "a:b")
 
 
 def test_uploads_of_a_mount_that_was_killed_are_aborted_by_the_next(parked, mount, s3, bucket):

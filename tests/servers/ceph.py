@@ -240,6 +240,15 @@ class Ceph:
         return json.loads(run(["ceph", "--admin-daemon", socket, "perf", "dump"])
                           )["osd"]["stat_bytes_used"]
 
+    def limit_bucket(self, bucket, size_bytes):
+        """Gives the bucket a quota; None takes it away."""
+        quota = "--quota-scope=bucket", "--bucket=" + bucket
+        if size_bytes is None:
+            self._radosgw_admin("quota", "disable", *quota)
+        else:
+            self._radosgw_admin("quota", "set", *quota, "--max-size=%d" % size_bytes)
+            self._radosgw_admin("quota", "enable", *quota)
+
     def _radosgw_admin(self, *args):
         return run(["radosgw-admin", "-c", self.conf, "-n", "client.rgw",
                     "--debug-rgw=0", *args])

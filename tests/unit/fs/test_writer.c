@@ -220,7 +220,7 @@ static void an_interrupt_answers_at_once_and_the_close_cancels(void **state)
 {
     (void)state;
     write_text(0, LINE_A);
-    writer_interrupt(writer, &wrote);
+    writer_interrupt(writer, &wrote, -EINTR);
     assert_int_equal(wrote, -EINTR);
     assert_int_equal(fake.cancels, 0);
     int flushed = WAITING;
@@ -234,7 +234,7 @@ static void a_continued_cp_reattaches(void **state)
 {
     (void)state;
     write_text(0, LINE_A);
-    writer_interrupt(writer, &wrote);
+    writer_interrupt(writer, &wrote, -EINTR);
     assert_int_equal(wrote, -EINTR);
     write_text(0, LINE_A);
     assert_int_equal(wrote, WAITING);
@@ -247,7 +247,7 @@ static void a_cp_continued_too_late_gets_the_result(void **state)
 {
     (void)state;
     write_text(0, LINE_A);
-    writer_interrupt(writer, &wrote);
+    writer_interrupt(writer, &wrote, -EINTR);
     fake_ends(0);
     write_text(0, LINE_A);
     assert_int_equal(wrote, 0);
@@ -260,7 +260,7 @@ static void an_interrupt_of_another_request_changes_nothing(void **state)
     (void)state;
     int other;
     write_text(0, LINE_A);
-    writer_interrupt(writer, &other);
+    writer_interrupt(writer, &other, -EINTR);
     assert_int_equal(wrote, WAITING);
     fake_ends(0);
 }
