@@ -5,7 +5,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { SPARES_MAX = 64, SPARE_SIZE_MIN = 64 * 1024 };
+enum {
+    SPARES_MAX = 64,
+    SPARE_SIZE_MIN = 64 * 1024,
+    // A transfer's two connections, one each way: 256 KiB of libcurl's for each, their TLS, stacks.
+    TRANSFER_BYTES = 1 << 20,
+};
 
 // A buffer that was given back and is kept for the next taker of the same size: a fresh one of
 // some megabytes would have to be faulted in page by page.
@@ -57,6 +62,21 @@ void memory_free(struct memory *memory)
 uint64_t memory_ceiling(const struct memory *memory)
 {
     return memory->ceiling;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t memory_for_buffers(uint64_t memory_bytes, unsigned parallel)
+{
+    return memory_bytes - smaller((uint64_t)parallel * TRANSFER_BYTES, memory_bytes / 4);
+}
+
+uint64_t memory_with_buffers(uint64_t buffer_bytes, unsigned parallel)
+{
+    return buffer_bytes + smaller((uint64_t)parallel * TRANSFER_BYTES, (buffer_bytes + 2) / 3);
 }
 
 static void *take_spare_locked(struct memory *memory, size_t size)

@@ -18,6 +18,12 @@ struct memory *memory_new(uint64_t ceiling_bytes); // NULL on no memory
 void memory_free(struct memory *memory);
 uint64_t memory_ceiling(const struct memory *memory);
 
+// Pure. What `memory=` leaves for these buffers: each of `parallel` transfers needs some memory of
+// its own besides (connections, libcurl's buffers), of which at most a quarter is taken off ...
+uint64_t memory_for_buffers(uint64_t memory_bytes, unsigned parallel);
+// ... and the least `memory=` that leaves this much.
+uint64_t memory_with_buffers(uint64_t buffer_bytes, unsigned parallel);
+
 // One request for a buffer, the caller's own until it was granted or withdrawn.
 struct memory_ticket {
     size_t size; // at most the ceiling

@@ -233,7 +233,8 @@ static int open_rooms(struct service *service, struct err *err)
     if (error == 0)
         error = record_cache_new(service->client, service->clock, service->options->prefix,
                                  &service->records, err);
-    if (error == 0 && !(service->memory = memory_new(service->options->memory_bytes)))
+    if (error == 0 && !(service->memory = memory_new(memory_for_buffers(
+                            service->options->memory_bytes, (unsigned)service->options->parallel))))
         error = err_no_memory(err);
     if (error == 0)
         error = open_intents(service, err);

@@ -1,6 +1,7 @@
 #include "fs/publish/plan.h"
 
 #include "base/scope.h"
+#include "fs/memory.h"
 #include "s3.h"
 
 #include <errno.h>
@@ -215,16 +216,20 @@ static bool fit_uploads(struct cutting *cutting, uint64_t part_size, uint64_t pa
     }
 }
 
-static int too_large(const struct cutting *cutting, uint64_t memory_bytes, struct err *err)
+static int too_large(const struct cutting *cutting, const struct plan_options *options,
+                     struct err *err)
 {
     uint64_t least = divide_up(cutting->size_bytes, S3_PARTS_MAX);
     least = smaller(larger(least, S3_PART_SIZE_MIN), S3_PART_SIZE_MAX);
-    uint64_t least_mib = divide_up(least, MIB);
+    uint64_t given = memory_with_buffers(options->memory_bytes, options->parallel);
+    uint64_t enough = memory_with_buffers(divide_up(least, MIB) * MIB, options->parallel);
+    uint64_t better = memory_with_buffers(4 * least, options->parallel);
     return err_set(err, EFBIG,
                    "a file of %" PRIu64 " bytes has to be uploaded in parts of %" PRIu64
                    " MiB, which do not fit memory=%" PRIu64 "M: raise it to %" PRIu64
                    "M at the least, better to %" PRIu64 "M",
-                   cutting->size_bytes, least_mib, memory_bytes / MIB, least_mib, 4 * least_mib);
+                   cutting->size_bytes, divide_up(least, MIB), given / MIB, divide_up(enough, MIB),
+                   divide_up(better, MIB));
 }
 
 static int fit(struct cutting *cutting, const struct plan_options *options, struct err *err)
@@ -237,7 +242,7 @@ static int fit(struct cutting *cutting, const struct plan_options *options, stru
     unsigned parallel = options->parallel ? options->parallel : 1;
     uint64_t part_max = smaller(options->memory_bytes, S3_PART_SIZE_MAX);
     if (part_max < S3_PART_SIZE_MIN && cutting->size_bytes > part_max)
-        return too_large(cutting, options->memory_bytes, err);
+        return too_large(cutting, options, err);
     uint64_t part_size = options->memory_bytes / (2 * (uint64_t)parallel) / MIB * MIB;
     part_size = smaller(larger(part_size, S3_PART_SIZE_MIN), part_max);
 
@@ -245,7 +250,7 @@ static int fit(struct cutting *cutting, const struct plan_options *options, stru
     cutting->copy_min = S3_PART_SIZE_MIN;
     while (!fit_uploads(cutting, part_size, part_max, parallel)) {
         if (cutting->copy_bytes == 0)
-            return too_large(cutting, options->memory_bytes, err);
+            return too_large(cutting, options, err);
         cutting->copy_min *= 2;
     }
     return 0;

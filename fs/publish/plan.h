@@ -54,7 +54,7 @@ struct plan {
 };
 
 struct plan_options {
-    uint64_t memory_bytes; // ceiling for the bytes in flight
+    uint64_t memory_bytes; // ceiling for the bytes in flight: what `memory=` leaves for buffers
     unsigned parallel;     // transfers at once, from 1
 };
 

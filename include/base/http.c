@@ -3,6 +3,7 @@
 #include "base/http_exchange.h"
 #include "base/http_failure.h"
 #include "base/http_pool.h"
+#include "base/http_trust.h"
 #include "base/scope.h"
 #include "base/url.h"
 
@@ -16,7 +17,7 @@
 
 struct http_client {
     struct http_pool *pool;
-    char *ca_bundle; // NULL: the system's
+    struct http_trust *trust;
     char *user_agent;
     int connect_timeout_ms;
     int stall_timeout_ms;
@@ -46,9 +47,8 @@ int http_client_new(const struct http_options *options, struct http_client **ret
         return err_no_memory(err);
     client->pool = http_pool_new();
     client->user_agent = strdup(options->user_agent ? options->user_agent : "prereleasefs");
-    if (options->ca_bundle)
-        client->ca_bundle = strdup(options->ca_bundle);
-    if (!client->pool || !client->user_agent || (options->ca_bundle && !client->ca_bundle)) {
+    client->trust = http_trust_new(options->ca_bundle);
+    if (!client->pool || !client->user_agent || !client->trust) {
         http_client_free(client);
         return err_no_memory(err);
     }
@@ -66,7 +66,7 @@ void http_client_free(struct http_client *client)
         return;
     http_pool_free(client->pool);
     free(client->user_agent);
-    free(client->ca_bundle);
+    http_trust_free(client->trust);
     free(client);
 }
 
@@ -180,10 +180,8 @@ static CURLcode set_connection(const struct http_client *client, CURL *easy)
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    if (client->ca_bundle) {
-        SET(CURLOPT_CAINFO, client->ca_bundle);
-        SET(CURLOPT_CAPATH, NULL); // instead of the system's, not beside them
-    }
+    if (code == CURLE_OK)
+        code = http_trust_attach(client->trust, easy);
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); // a proxy's headers are not the server's
 #if LIBCURL_VERSION_NUM >= 0x075700
     // A cancelled or timed-out lookup is left to finish by itself; libcurl would wait for it,

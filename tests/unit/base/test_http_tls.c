@@ -200,6 +200,30 @@ static void bundle_replaces_the_system(void **state)
     free_identity(&leaf);
 }
 
+// A copy for each connection would cost a megabyte each with a bundle of the usual size.
+static void certificates_are_read_once(void **state)
+{
+    (void)state;
+    struct identity leaf = make_identity("x", &authority, "IP:127.0.0.1", -DAY, DAY);
+    SSL_CTX *context = make_context(&leaf);
+    struct test_server *first = test_server_start(serve_ok, NULL, context);
+    struct test_server *second = test_server_start(serve_ok, NULL, context);
+    char path[] = "/tmp/prereleasefs-test-ca-XXXXXX";
+    FILE *copy = fdopen(mkstemp(path), "w");
+    PEM_write_X509(copy, authority.certificate);
+    fclose(copy);
+    struct http_client *client = new_client(path);
+    struct err err;
+    assert_int_equal(get_with(client, first, &err), 0);
+    unlink(path);
+    assert_int_equal(get_with(client, second, &err), 0);
+    http_client_free(client);
+    test_server_stop(first);
+    test_server_stop(second);
+    SSL_CTX_free(context);
+    free_identity(&leaf);
+}
+
 static void old_tls_is_refused(void **state)
 {
     (void)state;
@@ -390,9 +414,10 @@ int main(void)
     alarm(120); // a test that hangs has failed
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_certificate),           cmocka_unit_test(bad_certificates),
-        cmocka_unit_test(bundle_replaces_the_system), cmocka_unit_test(old_tls_is_refused),
-        cmocka_unit_test(handshake_goes_wrong),       cmocka_unit_test(truncation_is_noticed),
-        cmocka_unit_test(reset_upload_does_not_kill), cmocka_unit_test(sessions_are_shared),
+        cmocka_unit_test(bundle_replaces_the_system), cmocka_unit_test(certificates_are_read_once),
+        cmocka_unit_test(old_tls_is_refused),         cmocka_unit_test(handshake_goes_wrong),
+        cmocka_unit_test(truncation_is_noticed),      cmocka_unit_test(reset_upload_does_not_kill),
+        cmocka_unit_test(sessions_are_shared),
     };
     return cmocka_run_group_tests_name("base/http_tls", tests, set_up_group, tear_down_group);
 }

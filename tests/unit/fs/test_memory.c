@@ -129,6 +129,21 @@ static void a_withdrawn_request_lets_the_next_pass(void **state)
     memory_free(memory);
 }
 
+static void memory_of_transfers_comes_off(void **state)
+{
+    (void)state;
+    const uint64_t mib = 1 << 20;
+    assert_int_equal(memory_for_buffers(128 * mib, 8), 120 * mib);
+    assert_int_equal(memory_for_buffers(32 * mib, 8), 24 * mib);
+    assert_int_equal(memory_for_buffers(16 * mib, 64), 12 * mib); // at most a quarter
+    for (unsigned parallel = 1; parallel <= 128; parallel *= 2)
+        for (uint64_t bytes = 5 * mib; bytes < 600 * mib; bytes += 7 * mib + 1001) {
+            uint64_t with = memory_with_buffers(bytes, parallel);
+            assert_true(memory_for_buffers(with, parallel) >= bytes);
+            assert_true(memory_for_buffers(with - 4, parallel) < bytes);
+        }
+}
+
 static void kept_buffers_count_and_make_room(void **state)
 {
     (void)state;
@@ -195,6 +210,7 @@ int main(void)
         cmocka_unit_test_setup(a_small_request_does_not_wait_for_all_large_ones, reset),
         cmocka_unit_test_setup(a_large_request_does_not_starve, reset),
         cmocka_unit_test_setup(a_withdrawn_request_lets_the_next_pass, reset),
+        cmocka_unit_test_setup(memory_of_transfers_comes_off, reset),
         cmocka_unit_test_setup(kept_buffers_count_and_make_room, reset),
         cmocka_unit_test_setup(waiting_ends_with_a_buffer, reset),
         cmocka_unit_test_setup(waiting_ends_when_cancelled, reset),

@@ -118,10 +118,10 @@ static void test_too_large(void **state)
         uint64_t memory, size;
         const char *says;
     } rows[] = {
-        {128 * MIB, 1280000 * MIB + 1, "raise it to 129M at the least"},
-        {128 * MIB, 20 * TERABYTE, "raise it to 1908M at the least"},
-        {4 * MIB, 5 * MIB, "raise it to 5M at the least"},
-        {0, 1, "raise it to 5M at the least"},
+        {128 * MIB, 1280000 * MIB + 1, "raise it to 137M at the least"},
+        {128 * MIB, 20 * TERABYTE, "raise it to 1916M at the least"},
+        {4 * MIB, 5 * MIB, "raise it to 7M at the least"},
+        {0, 1, "raise it to 7M at the least"},
         {64 * GIB, 50 * TERABYTE + 1, "larger than any S3 object"},
         {64 * GIB, UINT64_MAX, "larger than any S3 object"},
     };
