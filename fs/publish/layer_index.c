@@ -5,17 +5,15 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "layer_entry.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    ENTRY_LIMIT = 8 * 1024, // bytes of an entry: a key and an ETag
-    ENTRY_VERSION = 1,
     SOURCES_MAX = 64, // objects that one file is put together from
     ASKED_AT_ONCE = 16,
 };
@@ -30,7 +28,7 @@ static bool is_worth_it(uint64_t file_size_bytes)
     return file_size_bytes > S3_PART_SIZE_MIN;
 }
 
-// ---- entries -----------------------------------------------------------------------------------
+// ---- finding -----------------------------------------------------------------------------------
 
 static char *entry_key(const struct layer_index *index, const char *digest,
                        enum archive_format format)
@@ -40,45 +38,6 @@ static char *entry_key(const struct layer_index *index, const char *digest,
                digest + strlen("sha256:"), format == ARCHIVE_FORMAT_TAR_GZ ? "tar.gz" : "tar");
     return buf_take(&key);
 }
-
-// A tarball of this mount: below its prefix, and none of the program's own objects.
-static bool is_tarball_key(const struct layer_index *index, const char *key)
-{
-    size_t prefix_size = strlen(index->prefix);
-    return strlen(key) <= S3_KEY_SIZE_MAX && strncmp(key, index->prefix, prefix_size) == 0 &&
-           key[prefix_size] &&
-           strncmp(key + prefix_size, PATH_OWN_DIRECTORY "/", strlen(PATH_OWN_DIRECTORY "/")) != 0;
-}
-
-// Total: an entry is a hint that anyone may have written. EBADMSG.
-static int parse_entry(const struct layer_index *index, const struct buf *bytes, char **ret_key,
-                       char **ret_etag, struct err *err)
-{
-    json_t *json = json_loadb(buf_text(bytes), bytes->size, JSON_REJECT_DUPLICATES, NULL);
-    const char *key = json_string_value(json_object_get(json, "key"));
-    const char *etag = json_string_value(json_object_get(json, "etag"));
-    int error = 0;
-    if (json_integer_value(json_object_get(json, "version")) != ENTRY_VERSION || !key || !etag ||
-        !*etag || strlen(etag) >= S3_ETAG_SIZE)
-        error = err_set(err, EBADMSG, "it is no entry of the layer index");
-    else if (!is_tarball_key(index, key))
-        error = err_set(err, EBADMSG, "it names %s, which is no tarball of this mount", key);
-    else if (!(*ret_key = strdup(key)) || !(*ret_etag = strdup(etag)))
-        error = err_no_memory(err);
-    json_decref(json);
-    return error;
-}
-
-static char *format_entry(const struct record *record)
-{
-    json_t *json = json_pack("{s:i, s:s, s:s}", "version", ENTRY_VERSION, "key", record->key,
-                             "etag", record->etag);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    json_decref(json);
-    return text;
-}
-
-// ---- finding -----------------------------------------------------------------------------------
 
 // What became of one look at the index.
 struct finding {
@@ -136,14 +95,15 @@ static void look_up_entry(void *context, size_t i)
     const char *digest = search->archive->blobs[finding->blob_index].descriptor.digest;
     struct err err = {0};
     auto_free char *key = entry_key(search->index, digest, search->archive->format);
-    auto_buf struct buf bytes = BUF_INIT(ENTRY_LIMIT);
+    auto_buf struct buf bytes = BUF_INIT(LAYER_ENTRY_LIMIT);
     if (!key) {
         finding->error = -ENOMEM;
         return;
     }
-    if (s3_object_get(search->index->client, search->call, key, ENTRY_LIMIT, &bytes, NULL, &err) <
-            0 ||
-        parse_entry(search->index, &bytes, &finding->key, &finding->etag, &err) < 0) {
+    if (s3_object_get(search->index->client, search->call, key, LAYER_ENTRY_LIMIT, &bytes, NULL,
+                      &err) < 0 ||
+        layer_entry_parse(buf_text(&bytes), bytes.size, search->index->prefix, &finding->key,
+                          &finding->etag, &err) < 0) {
         err_wrap(&err, "%s", key);
         note_error(finding, &err);
     }
@@ -428,7 +388,7 @@ int layer_index_store(const struct layer_index *index, struct call *call,
 {
     if (!is_worth_it(record->size_bytes))
         return 0;
-    auto_free char *text = format_entry(record);
+    auto_free char *text = layer_entry_format(record->key, record->etag);
     if (!text)
         return err_no_memory(err);
     struct storing storing = {.index = index, .call = call, .record = record, .text = text};

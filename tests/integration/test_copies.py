@@ -1,13 +1,15 @@
 """Layers that the bucket holds already: what is sent, what is read, and that the
 tarball is the one that moving every byte would have made."""
 
+import copy
 import functools
 import hashlib
-import re
+import json
 
 import pytest
 
-from servers import images
+from archive import Archive
+from servers import faults, images
 
 MIB = 1 << 20
 GAP = 5 * MIB       # what a gap between two copies may be widened by
@@ -152,3 +154,249 @@ def test_a_second_name_sends_next_to_nothing(line, names, format_):
     one = line.check_sha256("b", "runtime:main-abc1234." + format_)
     two = line.check_sha256("b", "runtime:latest." + format_)
     assert (one == two) == (names == "NAME")
+
+
+# Hints that lie: whatever stands under .prereleasefs/, the tarball is right. Each is written over
+# what two publishes left there, and undone.
+
+class Hints:
+    """Entries and the record that a publish of "old/app.tar" left, to be tampered with."""
+
+    def __init__(self, s3, bucket, letters, prefix=""):
+        self._s3 = s3
+        self._bucket = bucket
+        self.prefix = prefix
+        self.key = prefix + "old/app.tar"
+        self.etag = s3.head_object(Bucket=bucket, Key=self.key)["ETag"]
+        self._entries = [prefix + ".prereleasefs/layers/%s.tar.json" % layer(letter).digest[7:]
+                         for letter in letters]
+        self._record = prefix + ".prereleasefs/records/old/app.tar/%s.json" % self.etag.strip('"')
+        self.entry = json.loads(self._get(self._entries[0]))
+        self.record = json.loads(self._get(self._record))
+
+    def _get(self, key):
+        return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
+    def _put(self, key, value):
+        body = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=body)
+
+    def write(self, entry=None, record=None):
+        """These, or what stood there at first."""
+        for key in self._entries:
+            self._put(key, self.entry if entry is None else entry)
+        self._put(self._record, self.record if record is None else record)
+
+
+def changed(value, *path_and_new):
+    """A copy in which the member at that path is another, or gone (KeyError)."""
+    *path, last, new = path_and_new
+    value = inside = copy.deepcopy(value)
+    for step in path:
+        inside = inside[step]
+    if new is KeyError:
+        del inside[last]
+    else:
+        inside[last] = new(inside[last]) if callable(new) else new
+    return value
+
+
+LARGE = 100 << 20
+ENTRY_LIES = {
+    "empty": lambda entry: b"",
+    "no JSON": lambda entry: b"\xff\x00{",
+    "a list": lambda entry: [entry],
+    "deep": lambda entry: b"[" * 8000,
+    "100 MB": lambda entry: json.dumps(entry).encode() + b" " * LARGE,
+    "1e6 entries": lambda entry: {**entry, "more": [0] * 1000000},
+    "of a later version": lambda entry: {**entry, "version": 2},
+    "no version": lambda entry: changed(entry, "version", KeyError),
+    "a number for a key": lambda entry: {**entry, "key": 1e300},
+    "no such key": lambda entry: {**entry, "key": "old/gone.tar"},
+    "a key of 1024 slashes": lambda entry: {**entry, "key": "/" * 1024},
+    "a key with line breaks": lambda entry: {**entry, "key": "old/\r\nX-Evil: 1\n"},
+    "dots for a key": lambda entry: {**entry, "key": "../../old/app.tar"},
+    "another ETag": lambda entry: {**entry, "etag": '"%s-9"' % ("0" * 32)},
+    "line breaks in the ETag": lambda entry: {**entry, "etag": "e\r\nX-Evil: 1"},
+    "the reference file": lambda entry: {**entry, "key": "old/images.ref"},
+    "the tarball to be made": lambda entry: {**entry, "key": "new/app.tar"},
+}
+FIRST = ("image", "layers", 0)
+SECOND = ("image", "layers", 1)
+RECORD_LIES = {
+    "no JSON": lambda record: b"tar",
+    "deep": lambda record: b'{"version":1,"image":' + b"[" * 1000000,
+    "100 MB": lambda record: json.dumps(record).encode() + b" " * LARGE,
+    "1e6 layers": lambda record: changed(record, "image", "layers",
+                                         lambda layers: layers[:1] * 1000000),
+    "4096 times the first layer": lambda record: changed(record, "image", "layers",
+                                                         lambda layers: layers[:1] * 4096),
+    "no layers": lambda record: changed(record, "image", "layers", []),
+    "of a later version": lambda record: {**record, "version": 2},
+    "another key": lambda record: {**record, "key": "old/other.tar"},
+    "another ETag": lambda record: {**record, "etag": '"%s-9"' % ("0" * 32)},
+    "another format": lambda record: changed(record, "image", "format", "tar.gz"),
+    "a larger object": lambda record: {**record, "size": record["size"] + 512},
+    "an object of 50 TB": lambda record: {**record, "size": 50 * 10 ** 12},
+    "a smaller object": lambda record: {**record, "size": record["size"] - 512},
+    "the first layer elsewhere": lambda record: changed(
+        changed(record, *FIRST, "offset", 512), *FIRST, "blob_offset", 1024),
+    "the second layer elsewhere": lambda record: changed(
+        changed(record, *SECOND, "offset", lambda at: at - 512),
+        *SECOND, "blob_offset", lambda at: at - 512),
+    "the second layer at the end": lambda record: changed(
+        changed(record, *SECOND, "offset", record["size"] - 1024),
+        *SECOND, "blob_offset", record["size"] - 512),
+    "a blob elsewhere": lambda record: changed(record, *SECOND, "blob_offset",
+                                               lambda at: at + 1),
+    "offsets over 64 bits": lambda record: changed(record, *SECOND, "offset", 1 << 64),
+    "negative offsets": lambda record: changed(record, *SECOND, "offset", -1),
+    "a larger layer": lambda record: changed(record, *FIRST, "size", lambda size: size + 1),
+    "layers that have changed places": lambda record: changed(
+        changed(record, *FIRST, "digest", layer("B").digest), *SECOND, "digest",
+        layer("A").digest),
+    "one layer where another stands": lambda record: changed(
+        record, "image", "layers", lambda layers: [layers[0], {
+            **layers[0], "digest": layer("B").digest, "size": layer("B").size}]),
+    "text for an offset": lambda record: changed(record, *SECOND, "offset", "0"),
+    "no midstates": lambda record: changed(record, *SECOND, "midstate", KeyError),
+    "a midstate that is none": lambda record: changed(record, *SECOND, "midstate", "0"),
+}
+
+
+@pytest.mark.parametrize("what, lies", [("entry", ENTRY_LIES), ("record", RECORD_LIES)])
+def test_hints_that_lie_make_no_wrong_tarball(line, s3, bucket, what, lies):
+    line.publish("old", line.push(image_of("AB")) + " app.tar")
+    hints = Hints(s3, bucket, "AB")
+    now = image_of("ABs")
+    reference = line.push(now)
+    for number, (name, lie) in enumerate(lies.items()):
+        hints.write(**{what: lie(hints.entry if what == "entry" else hints.record)})
+        directory = "new" if name == "the tarball to be made" else "b%d" % number
+        line.publish(directory, "%s app.tar tag=a/b:c" % reference)
+        data = line.check_sha256(directory, "app.tar")
+        Archive(data).check(now, "a/b:c")
+        received = sum(each.response_bytes for each in line.to_store.seen())
+        assert received < 16 * MIB + sizes("AB"), name   # also of 100 MB of spaces
+        s3.delete_object(Bucket=bucket, Key=directory + "/app.tar")
+    # What all of them were compared with: the hints as they were are followed.
+    hints.write()
+    line.publish("last", reference + " app.tar")
+    assert line.copies() and line.sent() <= sizes("s") + SLACK
+
+
+def test_hints_lead_to_tarballs_of_the_mount_alone(line, s3, bucket, mount):
+    """Everything about them is true but where they are."""
+    there = mount(endpoint=line.to_store.url, prefix="team")
+    line.publish("old", line.push(image_of("AB")) + " app.tar", there=there)
+    hints = Hints(s3, bucket, "AB", "team/")
+    now = image_of("ABs")
+    reference = line.push(now)
+    for number, key in enumerate(["app.tar", "other/app.tar", "teams/app.tar",
+                                  "team/.prereleasefs/app.tar"]):
+        s3.copy_object(Bucket=bucket, Key=key, CopySource={"Bucket": bucket, "Key": hints.key})
+        etag = s3.head_object(Bucket=bucket, Key=key)["ETag"]
+        path = key[len("team/"):] if key.startswith("team/") else key
+        s3.put_object(Bucket=bucket, Key="team/.prereleasefs/records/%s/%s.json" % (
+            path, etag.strip('"')), Body=json.dumps({**hints.record, "key": key, "etag": etag}))
+        hints.write(entry={**hints.entry, "key": key, "etag": etag})
+        line.publish("b%d" % number, reference + " app.tar tag=a/b:c", there=there)
+        assert not line.copies()
+        Archive(there.object("team/b%d/app.tar" % number)).check(now, "a/b:c")
+        s3.delete_object(Bucket=bucket, Key="team/b%d/app.tar" % number)
+
+
+def test_a_midstate_that_lies_spoils_no_byte(line, s3, bucket):
+    """What the record says of the hash cannot be checked without reading: see
+    docs/decisions/layer-copies.md."""
+    line.publish("old", line.push(image_of("AB")) + " app.tar")
+    hints = Hints(s3, bucket, "AB")
+    layers = [{**each, "midstate": "0" * 64} if "midstate" in each else each
+              for each in hints.record["image"]["layers"]]
+    hints.write(record=changed(hints.record, "image", "layers", layers))
+    now = image_of("ABs")
+    line.publish("b", line.push(now) + " app.tar tag=a/b:c")
+    assert line.copies()
+    Archive(line.mount.object("b/app.tar")).check(now, "a/b:c")
+
+
+# Sources that are not what they were
+
+class Meanwhile(faults.Fault):
+    """Something is done to the bucket before the request goes on."""
+
+    def __init__(self, act):
+        self._act = act
+
+    def at_request(self, conversation, exchange):
+        self._act()
+
+
+SOURCE = r"/old/app\.tar$"
+
+
+def gone(s3, bucket):
+    s3.delete_object(Bucket=bucket, Key="old/app.tar")
+
+
+def replaced(s3, bucket):
+    size = s3.head_object(Bucket=bucket, Key="old/app.tar")["ContentLength"]
+    s3.put_object(Bucket=bucket, Key="old/app.tar", Body=images.random_bytes(size, "other"))
+
+
+def cut_off(s3, bucket):
+    data = s3.get_object(Bucket=bucket, Key="old/app.tar")["Body"].read()
+    s3.put_object(Bucket=bucket, Key="old/app.tar", Body=data[:len(data) // 2])
+
+
+MOMENTS = ["before", "as the upload begins", "at the first copy", "after the copies"]
+
+
+# Of "ABs" nothing that is copied is read, of "BtA" all of it.
+@pytest.mark.parametrize("act, when, letters", [
+    *((act, when, "ABs") for act in (gone, replaced, cut_off) for when in MOMENTS),
+    *((replaced, when, "BtA") for when in MOMENTS[1:])])
+def test_sources_that_change(line, s3, bucket, act, when, letters):
+    line.publish("old", line.push(image_of("AB")) + " app.tar")
+    now = image_of(letters)
+    reference = line.push(now) + " app.tar tag=a/b:c"
+    if when == "before":
+        act(s3, bucket)
+    else:
+        line.to_store.inject(Meanwhile(lambda: act(s3, bucket)), *{
+            "as the upload begins": ("POST", r"/b/app\.tar\?.*uploads"),
+            "at the first copy": ("PUT", r"/b/app\.tar\?.*partNumber="),
+            "after the copies": ("HEAD", SOURCE, 2)}[when])
+    line.publish("b", reference)
+    Archive(line.check_sha256("b", "app.tar")).check(now, "a/b:c")
+    assert ("all are moved" in line.mount.log()) == (when != "before")
+
+
+REFUSALS = {
+    "archived": faults.s3_error(403, "InvalidObjectState"),
+    "gone": faults.s3_error(404, "NoSuchKey"),
+    "replaced": faults.s3_error(412, "PreconditionFailed"),
+    "no such thing": faults.s3_error(501, "NotImplemented"),
+    "not allowed": faults.s3_error(403, "AccessDenied"),
+    "an error in a 200": faults.Reply(200, "<Error><Code>InternalError</Code></Error>"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_copies_that_are_refused(line, refusal):
+    line.publish("old", line.push(image_of("AB")) + " app.tar")
+    now = image_of("ABs")
+    line.to_store.inject(REFUSALS[refusal], "PUT", "partNumber=", count=None, header="x-amz-copy-source")
+    line.publish("b", line.push(now) + " app.tar tag=a/b:c")
+    Archive(line.check_sha256("b", "app.tar")).check(now, "a/b:c")
+    assert "all are moved" in line.mount.log()
+
+
+@pytest.mark.parametrize("class_", ["GLACIER", "DEEP_ARCHIVE"])
+def test_archived_sources_are_not_asked(line, class_):
+    line.publish("old", line.push(image_of("AB")) + " app.tar")
+    now = image_of("ABs")
+    line.to_store.inject(faults.Header("x-amz-storage-class", class_), "HEAD", SOURCE, count=None)
+    line.publish("b", line.push(now) + " app.tar tag=a/b:c")
+    assert not line.copies()
+    Archive(line.check_sha256("b", "app.tar")).check(now, "a/b:c")

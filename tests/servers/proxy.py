@@ -50,8 +50,9 @@ class Exchange:
 
 
 class _Rule:
-    def __init__(self, fault, method, path, nth, count):
+    def __init__(self, fault, method, path, nth, count, header):
         self.fault = fault
+        self._header = header
         self._method = method and re.compile(method)
         self._path = path and re.compile(path)
         self._window = range(nth, nth + count) if count else None
@@ -64,6 +65,8 @@ class _Rule:
         if self._method and not self._method.fullmatch(exchange.method):
             return False
         if self._path and not self._path.search(exchange.target):
+            return False
+        if self._header and self._header not in exchange.headers:
             return False
         self.matched += 1
         hit = (self.matched in self._window if self._window is not None
@@ -105,10 +108,11 @@ class Proxy:
 
     # Script and record
 
-    def inject(self, fault, method=None, path=None, nth=1, count=1):
+    def inject(self, fault, method=None, path=None, nth=1, count=1, header=None):
         """Lets `fault` happen to `count` requests (None: all) from the `nth` on
-        among those whose method and target match the regular expressions."""
-        rule = _Rule(fault, method, path, nth, count)
+        among those whose method and target match the regular expressions, and
+        that have the header."""
+        rule = _Rule(fault, method, path, nth, count, header)
         with self._lock:
             self._rules.append(rule)
         return rule

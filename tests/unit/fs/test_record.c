@@ -94,6 +94,10 @@ static void test_round_trip(void **state)
     struct err err = {0};
     record->has_zstd_layers = true;
     record->format = ARCHIVE_FORMAT_TAR_GZ;
+    struct record_midstate *midstate = &record->layers[1].midstate; // between two blocks
+    record->layers[1].offset = midstate->sha256.size_bytes = 2048 + 63;
+    memset(midstate->sha256.rest, 0xA5, 63);
+    midstate->crc32 = UINT32_MAX;
     assert_int_equal(record_format(record, &json, &err), 0);
     assert_int_equal(record_parse(json.bytes, json.size, &read, &err), 0);
     check_same(record, read);
