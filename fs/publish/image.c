@@ -1,4 +1,4 @@
-#include "image.h"
+#include "image_record.h"
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -6,10 +6,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 // ---- what is there already ---------------------------------------------------------------------
 
@@ -165,114 +163,11 @@ int image_start_over(struct image *image, struct call *call, struct err *err)
 
 // ---- completing --------------------------------------------------------------------------------
 
-// The ETag that most stores give a multipart object: the MD5 of its parts' MD5s, and their count.
-// Stores that encrypt with KMS give another; then the record is stored once more under that.
-static int predict_etag(const struct image *image, char ret_etag[S3_ETAG_SIZE])
-{
-    const struct s3_part *parts = pump_parts(image->pump);
-    size_t count = image->plan->part_count;
-    auto_free uint8_t *md5s = malloc(count * MD5_SIZE);
-    if (!md5s)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++)
-        if (strlen(parts[i].etag) != 2 + 2 * MD5_SIZE ||
-            !digest_from_hex(parts[i].etag + 1, (size_t)2 * MD5_SIZE, md5s + i * MD5_SIZE))
-            return -EINVAL;
-    struct digest_piece piece = {md5s, count * MD5_SIZE};
-    uint8_t md5[MD5_SIZE];
-    char hex[MD5_HEX_SIZE];
-    md5_of(&piece, 1, md5);
-    digest_hex(md5, sizeof(md5), hex);
-    snprintf(ret_etag, S3_ETAG_SIZE, "\"%s-%zu\"", hex, count);
-    return 0;
-}
-
-static char *copy_text(const char *text)
-{
-    return strdup(text ? text : "");
-}
-
-static int add_record_blob(struct record *record, const struct registry_descriptor *blob,
-                           const struct archive_extent *header,
-                           const struct archive_extent *content,
-                           const struct record_midstate *midstate)
-{
-    struct record_layer *layer = &record->layers[record->layer_count++];
-    memcpy(layer->digest, blob->digest, sizeof(layer->digest));
-    layer->size_bytes = blob->size_bytes;
-    layer->offset = header->offset;
-    layer->blob_offset = content->offset;
-    layer->media_type = copy_text(blob->media_type);
-    // Where layers of 0 bytes come last, the layers end before the config begins.
-    layer->has_midstate = midstate && midstate->sha256.size_bytes == header->offset;
-    if (layer->has_midstate)
-        layer->midstate = *midstate;
-    return layer->media_type ? 0 : -ENOMEM;
-}
-
-static int record_layers(const struct image *image, struct record *record)
-{
-    const struct archive *archive = image->archive;
-    record->layers = calloc(archive->blob_count + 1, sizeof(*record->layers));
-    if (!record->layers)
-        return -ENOMEM;
-    for (size_t i = 0; i < archive->blob_count; i++) {
-        const struct archive_extent *extent = &archive->extents[archive->blobs[i].extent_index];
-        if (add_record_blob(record, &archive->blobs[i].descriptor, extent - 1, extent,
-                            pump_midstate(image->pump, i)) < 0)
-            return -ENOMEM;
-    }
-    for (size_t i = 1; i < archive->extent_count; i++) {
-        const struct archive_extent *extent = &archive->extents[i];
-        if (extent->kind == ARCHIVE_LITERAL && extent->literal == image->resolved->config_bytes)
-            return add_record_blob(record, &image->resolved->config, extent - 1, extent,
-                                   pump_midstate(image->pump, archive->blob_count));
-    }
-    return 0;
-}
-
-static int make_record(const struct image *image, const char *etag, struct record **ret_record,
-                       struct err *err)
-{
-    struct record *record = calloc(1, sizeof(*record));
-    if (!record)
-        return err_no_memory(err);
-    const struct registry_image *resolved = image->resolved;
-    char platform[100];
-    registry_platform_format(&resolved->platform, platform);
-    char host[256] = "";
-    gethostname(host, sizeof(host) - 1);
-
-    record->key = copy_text(image->key);
-    record->etag = copy_text(etag);
-    record->size_bytes = image->archive->size_bytes;
-    pump_sha256(image->pump, record->sha256);
-    record->format = image->line->format;
-    record->reference = copy_text(image->line->reference.text);
-    record->tag = copy_text(image->line->tag);
-    memcpy(record->source_digest, resolved->source_digest, sizeof(record->source_digest));
-    memcpy(record->manifest_digest, resolved->manifest.digest, sizeof(record->manifest_digest));
-    memcpy(record->config_digest, resolved->config.digest, sizeof(record->config_digest));
-    record->platform = copy_text(platform);
-    record->has_zstd_layers = resolved->has_zstd_layers;
-    record->published_ms = clock_now_ms(image->place->clock);
-    record->publisher_host = copy_text(host);
-    record->publisher_uid = image->place->publisher_uid;
-    record->version = copy_text(PRERELEASEFS_VERSION);
-    if (record_layers(image, record) < 0 || !record->key || !record->etag || !record->reference ||
-        !record->tag || !record->platform || !record->publisher_host || !record->version) {
-        record_free(record);
-        return err_no_memory(err);
-    }
-    *ret_record = record;
-    return 0;
-}
-
 static int store_record(const struct image *image, struct call *call, const char *etag,
                         struct record **ret_record, struct err *err)
 {
     struct record *record = NULL;
-    if (make_record(image, etag, &record, err) < 0)
+    if (image_make_record(image, etag, &record, err) < 0)
         return -err->errnum;
     if (record_store(image->place->client, call, image->place->prefix, record, err) < 0) {
         record_free(record);
@@ -383,7 +278,7 @@ int image_complete(struct image *image, struct call *call, struct err *err)
 {
     struct record *record = NULL;
     char predicted_etag[S3_ETAG_SIZE] = "";
-    if (predict_etag(image, predicted_etag) < 0)
+    if (image_predict_etag(image, predicted_etag) < 0)
         predicted_etag[0] = '\0';
     int error = complete_with_record(image, call, predicted_etag, &record, err);
     if (error < 0 || image->is_unchanged || !record) {

@@ -63,6 +63,7 @@ static int begin_moving(struct publish_image *own, struct err *err)
         .uploads = engine->uploads,
         .fetch_lane = &publish->fetch_lane,
         .upload_lane = &publish->upload_lane,
+        .copy_lane = &publish->copy_lane,
         .hashers = engine->hashers,
         .memory = engine->options.memory,
         .client = engine->options.client,

@@ -43,7 +43,7 @@ struct publish {
     atomic_int references;
     struct call call;         // everything up to completion; cancelled when one image fails
     struct call closing_call; // completing, undoing: not cancelled by failures
-    struct lane control_lane, fetch_lane, upload_lane; // publishes take turns
+    struct lane control_lane, fetch_lane, upload_lane, copy_lane; // publishes take turns
     struct image_place place;
     struct write_intent *intent;
     char *directory;

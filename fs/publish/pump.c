@@ -85,7 +85,7 @@ void pump_start(struct pump *pump)
 {
     pump_enter(pump, pump->copy_count + 1); // this one as well
     for (size_t i = 0; i < pump->copy_count; i++)
-        workers_add(pump->options.uploads, pump->options.upload_lane, &pump->copies[i].task);
+        workers_add(pump->options.uploads, pump->options.copy_lane, &pump->copies[i].task);
     pump_advance(pump);
     pump_leave(pump);
 }

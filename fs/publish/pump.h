@@ -35,7 +35,9 @@ struct pump;
 struct pump_options { // all stay the caller's and outlive the pump
     struct workers *fetches;
     struct workers *uploads;
-    struct lane *fetch_lane, *upload_lane; // the publish's, in these pools
+    // The publish's, in these pools; copies and uploads take turns, so that neither side's network
+    // waits for the other.
+    struct lane *fetch_lane, *upload_lane, *copy_lane;
     struct workers *hashers;
     struct memory *memory;
     struct s3_client *client;

@@ -281,6 +281,40 @@ static void test_promises(void **state)
     plan_free(plan);
 }
 
+// Layers that no part can hold, and one whose size needs a pax header, as an archive lays them out:
+// new, and copied but for the last.
+static void test_large_layers(void **state)
+{
+    (void)state;
+    static const uint64_t sizes[] = {5 * GIB + 1, 9 * GIB, 40 * GIB + 7, 6 * GIB};
+    uint64_t offset = 0;
+    uint64_t last = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        last = offset;
+        offset += (sizes[i] < 8 * GIB ? 512 : 1536) + (sizes[i] + 511) / 512 * 512;
+    }
+    uint64_t size = offset + 20 * KIB;
+    assert_true(size > 50 * 1000 * MIB);
+    struct plan *plan = make_plan(size, &usual, NULL, 0);
+    assert_int_equal(plan->upload_part_size, 8 * MIB);
+    assert_int_equal(plan->part_count, size / (8 * MIB) + 1);
+    plan_free(plan);
+
+    struct plan_run run = run_at(0, last);
+    plan = make_plan(size, &usual, &run, 1);
+    assert_int_equal(plan->copy_bytes, last);
+    assert_int_equal(plan->upload_part_size, 8 * MIB);
+    for (size_t i = 0; i < plan->part_count && plan->parts[i].kind == PLAN_COPY; i++)
+        assert_true(plan->parts[i].size <= PLAN_COPY_SIZE_MAX);
+    plan_free(plan);
+
+    // With little memory the parts are as small as they may be, and still not too many.
+    struct plan_options little = {.memory_bytes = 8 * MIB, .parallel = 8};
+    plan = make_plan(size, &little, NULL, 0);
+    assert_in_range(plan->upload_part_size, 6 * MIB, 8 * MIB);
+    plan_free(plan);
+}
+
 static void test_many_runs(void **state)
 {
     (void)state;
@@ -410,6 +444,39 @@ static void test_random_runs(void **state)
     }
 }
 
+// Files of up to 50 TB, few parts' worth of memory: a plan is made exactly where memory allows one,
+// and never has more than S3_PARTS_MAX parts (check_plan).
+static void test_random_huge(void **state)
+{
+    (void)state;
+    int made = 0;
+    for (int round = 0; round < 3000; round++) {
+        struct plan_options options = {.memory_bytes = (5 + random_below(20000)) * MIB,
+                                       .parallel = 1 + (unsigned)random_below(64)};
+        uint64_t size = 1 + random_below(S3_OBJECT_SIZE_MAX >> random_below(14));
+        struct plan_run runs[20];
+        size_t count = random_below(ARRAY_SIZE(runs) + 1);
+        for (size_t i = 0; i < count; i++) {
+            uint64_t offset = random_below(size);
+            runs[i] = run_at(offset, random_below(size - offset + 1));
+        }
+        struct plan *plan = NULL;
+        struct err err = {0};
+        int error = plan_new(size, &options, runs, count, &plan, &err);
+        uint64_t part_max =
+            options.memory_bytes < S3_PART_SIZE_MAX ? options.memory_bytes : S3_PART_SIZE_MAX;
+        if (error < 0) {
+            assert_int_equal(error, -EFBIG);
+            assert_true(size > part_max * S3_PARTS_MAX);
+            continue;
+        }
+        check_plan(plan, size, &options, runs, count);
+        plan_free(plan);
+        made++;
+    }
+    assert_in_range(made, 1500, 2999);
+}
+
 // Runs side by side, as layers are: no byte more is uploaded than gaps ask for.
 static void test_random_layers(void **state)
 {
@@ -451,7 +518,8 @@ int main(void)
         cmocka_unit_test(test_copies),        cmocka_unit_test(test_promises),
         cmocka_unit_test(test_many_runs),     cmocka_unit_test(test_bad_runs),
         cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_random_runs),
-        cmocka_unit_test(test_random_layers),
+        cmocka_unit_test(test_random_layers), cmocka_unit_test(test_random_huge),
+        cmocka_unit_test(test_large_layers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
