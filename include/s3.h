@@ -233,7 +233,7 @@ int s3_multipart_copy_part(struct s3_client *client, struct call *call,
 // under way (err->code ConditionalRequestConflict: nothing may stand there after all; a new upload
 // is needed). EOPNOTSUPP with code NotImplemented: the store has no conditions. A failure that
 // no answer explains (ETIMEDOUT, EIO) leaves open what the store still does: abort, then look.
-// *ret_etag is "" on success where the store neither says it nor can be asked.
+// *ret_etag is "" on success where the store does not say it (Ceph RGW).
 int s3_multipart_complete(struct s3_client *client, struct call *call,
                           const struct s3_upload *upload, const struct s3_part *parts, size_t count,
                           enum s3_condition condition, uint64_t expected_size,

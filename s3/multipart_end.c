@@ -157,9 +157,7 @@ int s3_multipart_complete(struct s3_client *client, struct call *call,
     };
     auto_reply struct s3_reply reply;
     r = complete(&completion, &xml, condition, &reply, err);
-    if (r == 0 && !*completion.etag)
-        (void)is_settled(&completion); // for its ETag alone
-    else if (r < 0 && is_open(&reply, err) && is_settled(&completion))
+    if (r < 0 && is_open(&reply, err) && is_settled(&completion))
         r = 0;
     if (r == 0 && ret_etag)
         memcpy(ret_etag, completion.etag, sizeof(completion.etag));

@@ -221,7 +221,8 @@ static int complete_upload(struct image *image, struct call *call, char ret_etag
 // Some stores ignore If-None-Match on completion: the last one wins there. Whoever looks
 // afterwards and finds another upload's object has lost. That it cannot be looked at undoes
 // nothing: the tarball stands, whole.
-static int check_after(struct image *image, struct call *call, const char *etag, struct err *err)
+static int check_after(struct image *image, struct call *call, char ret_etag[S3_ETAG_SIZE],
+                       struct err *err)
 {
     struct s3_head head = {0};
     struct err look = {0};
@@ -231,7 +232,9 @@ static int check_after(struct image *image, struct call *call, const char *etag,
         return 0;
     }
     int error = 0;
-    if (strcmp(head.etag, etag) != 0 && !is_same_image(&head, image)) {
+    if (is_same_text(s3_head_metadata(&head, IMAGE_METADATA_UPLOAD), image->upload_token)) {
+        memcpy(ret_etag, head.etag, S3_ETAG_SIZE);
+    } else if (!is_same_image(&head, image)) {
         image->is_published = false;
         error = set_taken(image, &head, err);
     }
@@ -267,11 +270,13 @@ static int complete_with_record(struct image *image, struct call *call, const ch
         return -err->errnum;
     if (complete_upload(image, call, etag, err) < 0)
         return err->errnum == EEXIST ? settle_race(image, call, err) : -err->errnum;
+    if (check_after(image, call, etag, err) < 0)
+        return -err->errnum;
     if (!*etag) // neither said nor to be asked for
         memcpy(etag, predicted_etag, sizeof(etag));
     if (!*etag || strcmp(etag, predicted_etag) != 0)
         store_record_late(image, call, etag, record);
-    return check_after(image, call, etag, err);
+    return 0;
 }
 
 int image_complete(struct image *image, struct call *call, struct err *err)

@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 enum {
-    CONTROL_THREADS = 16, // steps that ask a question or two: resolve, complete, abort
+    // Steps that ask a question or two: resolve, complete, abort. Twenty images go side by side.
+    CONTROL_THREADS = 24,
     HASHER_THREADS_MAX = 8,
     END_LIMIT_MS = 10 * 1000, // at the mount's end: until uploads are left to the next mount
 };

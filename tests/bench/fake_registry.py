@@ -1,6 +1,8 @@
 """A registry of one image whose layers are zeros, made as they are sent: any size.
 
-    python3 -m bench.fake_registry LAYERS BYTES     prints its host:port
+    python3 -m bench.fake_registry LAYERS BYTES [unhashed]     prints its host:port
+
+"unhashed": the layers' digests are made up; they are not to be moved.
 """
 
 import hashlib
@@ -34,10 +36,11 @@ def digests(sizes):
 
 
 class Registry:
-    def __init__(self, layers, size):
+    def __init__(self, layers, size, is_hashed=True):
         # Each of another size, or they would be one blob.
         sizes = [size // layers + (at - layers // 2) * 1000003 for at in range(layers)]
-        named = digests(sizes)
+        named = digests(sizes) if is_hashed else {
+            size: digest_of(b"%d" % size) for size in sizes}
         self._zeros = {named[size]: size for size in sizes}
         config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {
             "type": "layers", "diff_ids": [named[size] for size in sizes]}}).encode()
@@ -71,4 +74,4 @@ class Registry:
 
 
 if __name__ == "__main__":
-    serve(Registry(int(sys.argv[1]), int(sys.argv[2])).handle)
+    serve(Registry(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] != ["unhashed"]).handle)

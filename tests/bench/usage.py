@@ -78,12 +78,20 @@ def cpu_s(pid):
     return sum(map(int, fields[11:15])) * TICK_S
 
 
-def peak_rss(pid):
+def rss(pid):
     """Of a living process, in bytes."""
+    return _memory(pid, "VmRSS:")
+
+
+def peak_rss(pid):
+    return _memory(pid, "VmHWM:")
+
+
+def _memory(pid, name):
     try:
         with open("/proc/%d/status" % pid) as status:
             for line in status:
-                if line.startswith("VmHWM:"):
+                if line.startswith(name):
                     return int(line.split()[1]) << 10
     except OSError:
         pass

@@ -5,6 +5,7 @@ Nothing is skipped: a server that is missing or does not start is a failure.
 
 import signal
 import itertools
+import os
 import pathlib
 import shutil
 import sys
@@ -19,7 +20,7 @@ sys.dont_write_bytecode = True
 from mounted import Mount  # noqa: E402
 from servers.stack import Stack  # noqa: E402
 
-TEST_LIMIT_S = 240      # then what is mounted is killed, so that nothing hangs for ever
+TEST_LIMIT_S = 1800 if os.environ.get("SOAK") else 240      # then what is mounted is killed, so that nothing hangs for ever
 
 _numbers = itertools.count(1)
 

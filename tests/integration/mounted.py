@@ -24,7 +24,8 @@ class Mount:
     of its own. Keyword arguments other than those named are mount options."""
 
     def __init__(self, store, directory, bucket, prefix="", docker_config=None,
-                 environment=None, files=None, keys=None, flags=(), **options):
+                 environment=None, files=None, keys=None, flags=(), program=PROGRAM, before=(),
+                 **options):
         self._store = store
         self.dir = directory
         self.bucket = bucket
@@ -50,6 +51,7 @@ class Mount:
         self.environment = {name: value for name, value in self.environment.items()
                             if value is not None}
         self._flags = list(flags)
+        self._program = [*map(str, before), program]     # `before`: what runs it
         self._child = None
         self._over = False
         self.uploads_may_remain = False     # for tests that kill the program
@@ -61,7 +63,7 @@ class Mount:
                          for name, value in self.options.items()
                          if value is not None and value is not False)
         source = self.bucket + ("/" + self.prefix if self.prefix else "")
-        return [PROGRAM, "-f", *self._flags, *(["-o", given] if given else []),
+        return [*self._program, "-f", *self._flags, *(["-o", given] if given else []),
                 source, str(self.path)]
 
     def start(self):
