@@ -239,6 +239,12 @@ int s3_multipart_complete(struct s3_client *client, struct call *call,
                           enum s3_condition condition, uint64_t expected_size,
                           const struct s3_metadata *identity, char ret_etag[S3_ETAG_SIZE],
                           struct err *err);
+// Whether the store refuses a conditional completion where the key exists: AWS does, and any that
+// has done so once. Some ignore the condition, and nothing in an answer tells which.
+bool s3_client_completes_conditionally(const struct s3_client *client);
+// Asks with ListParts: neither completed nor aborted.
+int s3_multipart_is_open(struct s3_client *client, struct call *call,
+                         const struct s3_upload *upload, bool *ret_is_open, struct err *err);
 // 0 also when the upload is not there any more.
 int s3_multipart_abort(struct s3_client *client, struct call *call, const struct s3_upload *upload,
                        struct err *err);

@@ -61,6 +61,12 @@ const char *s3_client_origin(const struct s3_client *client)
     return place_of(client)->origin;
 }
 
+bool s3_client_completes_conditionally(const struct s3_client *client)
+{
+    return atomic_load(&client->has_refused_completion) ||
+           strstr(s3_client_origin(client), ".amazonaws.");
+}
+
 int64_t s3_client_clock_skew_ms(const struct s3_client *client)
 {
     return s3_skew_ms(&((struct s3_client *)client)->skew);

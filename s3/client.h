@@ -3,7 +3,10 @@
 
 #include "request.h"
 
+#include <stdatomic.h>
+
 struct s3_client {
     struct s3_skew skew; // its own and its presigner's
     struct s3_service service;
+    atomic_bool has_refused_completion; // since the key existed
 };

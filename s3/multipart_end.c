@@ -126,6 +126,8 @@ static int complete(struct completion *completion, const struct buf *xml,
     };
     struct s3_client *client = completion->client;
     int r = s3_request_send(&client->service, completion->call, &request, reply, err);
+    if (r == -EEXIST && err->http_status == 412)
+        atomic_store(&client->has_refused_completion, true);
     if (r < 0 || reply->is_settled)
         return r;
     r = s3_reply_read(reply, on_completed, completion, err);
@@ -165,6 +167,25 @@ int s3_multipart_complete(struct s3_client *client, struct call *call,
 }
 
 // ---- abort --------------------------------------------------------------------------------
+
+int s3_multipart_is_open(struct s3_client *client, struct call *call,
+                         const struct s3_upload *upload, bool *ret_is_open, struct err *err)
+{
+    struct s3_request request = {
+        .action = "s3:ListMultipartUploadParts",
+        .method = "GET",
+        .key = upload->key,
+        .query = {{"max-parts", "1"}, {"uploadId", upload->id}},
+        .query_count = 2,
+    };
+    auto_reply struct s3_reply reply;
+    int r = s3_request_send(&client->service, call, &request, &reply, err);
+    bool is_gone = r == -ENOENT && strcmp(err->code, "NoSuchBucket") != 0; // Ceph: NoSuchKey
+    if (r < 0 && !is_gone)
+        return r;
+    *ret_is_open = !is_gone;
+    return 0;
+}
 
 int s3_multipart_abort(struct s3_client *client, struct call *call, const struct s3_upload *upload,
                        struct err *err)

@@ -51,19 +51,19 @@ static int set_taken(const struct image *image, const struct s3_head *head, stru
                                                  "releases/)");
 }
 
-// Looks at the object that bears the name now: *ret_is_there and *ret_is_same, or an error.
-static int look_at_name(const struct image *image, struct call *call, bool *ret_is_there,
-                        bool *ret_is_same, struct err *err)
+// Whether the object that bears the name now is this very image; none or, with overwrite, another
+// one is not.
+static int look_at_name(struct image *image, struct call *call, bool *ret_is_same, struct err *err)
 {
     struct s3_head head = {0};
     int error = s3_object_head(image->place->client, call, image->key, &head, err);
     if (error == -ENOENT) {
-        *ret_is_there = *ret_is_same = false;
+        *ret_is_same = false;
         return 0;
     }
     if (error < 0)
         return error;
-    *ret_is_there = true;
+    image->is_name_taken = true;
     *ret_is_same = is_same_image(&head, image);
     if (!*ret_is_same && !image->place->may_overwrite)
         error = set_taken(image, &head, err);
@@ -118,12 +118,11 @@ int image_prepare(struct image *image, struct call *call, struct err *err)
         .memory_bytes = place->memory_bytes,
         .parallel = (unsigned)place->parallel,
     };
-    bool is_there;
     if (registry_image_resolve(place->registry, call, &image->line->reference,
                                &image->line->platform, &image->resolved, err) < 0 ||
         archive_new(image->resolved, image->line->tag, image->line->format, &image->archive, err) <
             0 ||
-        look_at_name(image, call, &is_there, &image->is_unchanged, err) < 0)
+        look_at_name(image, call, &image->is_unchanged, err) < 0)
         return -err->errnum;
     status_row_set_total(image->status, image->archive->size_bytes);
     if (image->is_unchanged)
@@ -182,9 +181,9 @@ static int store_record(const struct image *image, struct call *call, const char
 // after all (the same image, published by another host at the same time) decides.
 static int settle_race(struct image *image, struct call *call, struct err *err)
 {
-    bool is_there, is_same;
+    bool is_same;
     struct err look = {0};
-    int error = look_at_name(image, call, &is_there, &is_same, &look);
+    int error = look_at_name(image, call, &is_same, &look);
     if (error == 0 && is_same) {
         image->is_unchanged = true;
         return 0;
@@ -213,7 +212,7 @@ static int complete_upload(struct image *image, struct call *call, char ret_etag
         &identity, ret_etag, err);
     if (error == 0) {
         image->has_upload = false;
-        image->is_published = true;
+        image->is_published = image->is_name_taken = true;
     }
     return error < 0 ? upload_is_lost(err) : 0;
 }
@@ -242,6 +241,23 @@ static int check_after(struct image *image, struct call *call, char ret_etag[S3_
     return error;
 }
 
+// Before the tarball is visible: a store that fails just now fails the publish, an account that may
+// not would fail every one.
+static int store_record_early(const struct image *image, struct call *call, const char *etag,
+                              struct record **record, struct err *err)
+{
+    int error = store_record(image, call, etag, record, err);
+    if (error != -EACCES && error != -EPERM)
+        return error;
+    if (!atomic_exchange(image->place->is_record_refused, true))
+        log_err(
+            LOG_LEVEL_WARN,
+            "records cannot be stored in the bucket: links are handed out without a sha256, and "
+            "all layers are moved",
+            err, NULL);
+    return 0;
+}
+
 // The record of what is visible already: losing it costs detail, not the tarball.
 static void store_record_late(const struct image *image, struct call *call, const char *etag,
                               struct record **record)
@@ -259,14 +275,16 @@ static int complete_with_record(struct image *image, struct call *call, const ch
                                 struct record **record, struct err *err)
 {
     char etag[S3_ETAG_SIZE] = "";
-    bool is_there, is_same;
-    if (look_at_name(image, call, &is_there, &is_same, err) < 0)
+    bool is_same;
+    if ((!image->place->may_overwrite &&
+         claim_take(image->place->claims, call, &image->upload, &image->claim, err) < 0) ||
+        look_at_name(image, call, &is_same, err) < 0)
         return -err->errnum;
     if (is_same) { // another host was faster with the very same
         image->is_unchanged = true;
         return 0;
     }
-    if (*predicted_etag && store_record(image, call, predicted_etag, record, err) < 0)
+    if (*predicted_etag && store_record_early(image, call, predicted_etag, record, err) < 0)
         return -err->errnum;
     if (complete_upload(image, call, etag, err) < 0)
         return err->errnum == EEXIST ? settle_race(image, call, err) : -err->errnum;
@@ -298,6 +316,12 @@ int image_complete(struct image *image, struct call *call, struct err *err)
                 "key", image->key, NULL);
     record_cache_put(image->place->records, record);
     return 0;
+}
+
+void image_settle(struct image *image, struct call *call)
+{
+    if (image->is_name_taken)
+        claim_drop(image->place->claims, call, image->key, &image->claim);
 }
 
 int image_undo(struct image *image, struct call *call, struct err *err)

@@ -13,6 +13,7 @@
 
 #include "base/call.h"
 #include "base/err.h"
+#include "claim.h"
 #include "intents.h"
 #include "layer_index.h"
 #include "plan.h"
@@ -35,7 +36,9 @@ struct image_place { // where it goes and under which rules; all the caller's, o
     struct s3_client *client;
     struct registry_client *registry;
     struct record_cache *records;
-    struct write_intent *intent; // declared before an upload begins
+    struct write_intent *intent;    // declared before an upload begins
+    struct claims *claims;          // on names that are about to be taken
+    atomic_bool *is_record_refused; // and that has been told
     struct layer_index index;
     const struct clock *clock;
     const char *prefix; // of the mount, for the records
@@ -62,8 +65,10 @@ struct image {
     char upload_token[33]; // IMAGE_METADATA_UPLOAD
     struct s3_upload upload;
 
-    bool is_published; // set by image_complete: the object stands under its name
-    struct pump *pump; // the publish makes, starts and hands it over; ended when completing
+    struct claim claim; // set by image_complete, until image_settle
+    bool is_name_taken; // an object was seen, or put, under its name
+    bool is_published;  // set by image_complete: the object stands under its name
+    struct pump *pump;  // the publish makes, starts and hands it over; ended when completing
 };
 
 // ENOENT, EACCES, EEXIST (another image stands under that name) and the rest of the spec's table.
@@ -75,6 +80,8 @@ int image_start_over(struct image *image, struct call *call, struct err *err);
 // The pump has ended well. EEXIST where another host was faster with another image; where it was
 // the same image, is_unchanged is set and the upload is left for image_undo.
 int image_complete(struct image *image, struct call *call, struct err *err);
+// After completing, when nobody waits any more: gives up what others may wait for.
+void image_settle(struct image *image, struct call *call);
 // Aborts the upload if there is one; `call` is not the cancelled one.
 int image_undo(struct image *image, struct call *call, struct err *err);
 void image_done(struct image *image); // accepts zeroed; nothing may be running

@@ -114,6 +114,19 @@ static void run_check_sources(struct task *task)
     publish_report(publish);
 }
 
+// A permission that is missing is named once, each upload that stays for it is told.
+static void say_left(const struct publish_image *own, const struct err *err)
+{
+    if (err->errnum == EACCES && atomic_exchange(&own->publish->engine->is_abort_refused, true))
+        log_event(LOG_LEVEL_WARN, "one more upload is left, for the same reason", "key",
+                  own->image.key, NULL);
+    else
+        log_err(LOG_LEVEL_WARN,
+                "an upload could not be aborted: the next mount or the bucket's lifecycle rule "
+                "will have to",
+                err, "key", own->image.key, NULL);
+}
+
 static void run_start_over(struct task *task)
 {
     struct publish_image *own = CONTAINER_OF(task, struct publish_image, task);
@@ -121,8 +134,7 @@ static void run_start_over(struct task *task)
     struct err err = {0};
     status_row_restart(own->image.status);
     if (image_start_over(&own->image, &publish->closing_call, &err) < 0)
-        log_err(LOG_LEVEL_WARN, "an upload could not be aborted", &err, "key", own->image.key,
-                NULL);
+        say_left(own, &err);
     publish_run_move(task);
 }
 
@@ -142,8 +154,6 @@ void publish_run_undo(struct task *task)
     struct publish *publish = own->publish;
     struct err err = {0};
     if (image_undo(&own->image, &publish->closing_call, &err) < 0)
-        log_err(LOG_LEVEL_WARN,
-                "an upload could not be aborted: the bucket's lifecycle rule will have to", &err,
-                "key", own->image.key, NULL);
+        say_left(own, &err);
     publish_report(publish);
 }

@@ -95,6 +95,8 @@ static void end(struct publish *publish)
         say_image(publish, i);
     tree_forget(publish->engine->options.tree, publish->directory);
     publish->done(publish->context, -publish->err.errnum, &publish->err, publish->stored_etag);
+    for (size_t i = 0; i < publish->image_count; i++)
+        image_settle(&publish->images[i].image, &publish->closing_call);
     write_intent_end(publish->intent, &publish->closing_call, has_uploads(publish));
     unlink_publish(publish);
     publish_unref(publish);

@@ -41,8 +41,7 @@ static int64_t monotonic_ms(void)
     return clock_monotonic_ms(clock_system());
 }
 
-// false when cancelled meanwhile.
-static bool sleep_unless_cancelled(struct call *call, int64_t delay_ms)
+bool call_sleep(struct call *call, int64_t delay_ms)
 {
     int64_t end_ms = monotonic_ms() + delay_ms;
     while (!atomic_load(&call->is_cancelled)) {
@@ -72,7 +71,7 @@ bool call_should_retry(struct call *call, int attempt, struct err *err)
     int64_t delay_ms = retry_delay_ms(attempt, err->retry_after_ms, random);
     if (call->on_retry)
         call->on_retry(call->context, err, delay_ms);
-    if (!sleep_unless_cancelled(call, delay_ms)) {
+    if (!call_sleep(call, delay_ms)) {
         err_set(err, EINTR, "cancelled");
         return false;
     }

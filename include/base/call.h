@@ -42,6 +42,8 @@ void call_cancel(struct call *call); // every request under way ends soon with -
 // the call's retries are used up. When cancelled, *err becomes EINTR and the answer is false.
 bool call_should_retry(struct call *call, int attempt, struct err *err);
 
+bool call_sleep(struct call *call, int64_t delay_ms); // false when cancelled meanwhile
+
 // Waiting for what another thread does, for as long as one's own call lives.
 void call_wait_init(pthread_cond_t *condition); // one for call_wait: on the monotonic clock
 // Waits once, `lock` held, as pthread_cond_wait does; the caller looks again at what it waits for.

@@ -85,6 +85,7 @@ def _pattern(target, bucket):
     text = re.sub(r"run\d{4}", r"run\\d{4}", text)
     text = re.sub(r"uploadId=[^&]*$", "uploadId=[^&]+", text)
     text = re.sub(r"(intents/[^/]+/)[0-9a-f]{32}", r"\1[0-9a-f]+", text)
+    text = re.sub(r"(names/)[0-9a-f]{64}", r"\1[0-9a-f]+", text)
     text = re.sub(r"(\.tar/)[^/]*(\\\.json)", r"\1[^/]+\2", text)
     return "^" + text + "$"
 

@@ -3,6 +3,7 @@
 PRERELEASEFS_KILLS says how many random moments are tried (8; with SOAK=1, 50).
 """
 
+import hashlib
 import json
 import os
 import pathlib
@@ -372,12 +373,68 @@ def test_a_missing_permission_is_named_once(store, registry, repository, mount, 
     wait_until(lambda: upload_ids() == set() and intents(again) == [], 30)
 
 
+def told(there, action):
+    return [line for line in there.log().splitlines() if action in line]
+
+
 @pytest.mark.parametrize("action", ["s3:PutObject", "s3:DeleteObject"])
 def test_notes_that_may_not_be_written_or_deleted(registry, repository, mount, account, action):
     there = mount(keys=account(action, below=INTENTS), presign_role=None)
     publishes(registry, repository, there)
-    wait_until(lambda: action in there.log(), 10, "the warning")
+    wait_until(lambda: told(there, action), 10, "the warning")
     time.sleep(1)
-    told, = [line for line in there.log().splitlines() if action in line]
-    assert " WARN " in told
+    line, = told(there, action)
+    assert " WARN " in line
     assert len(intents(there)) == (action == "s3:DeleteObject")
+
+
+def test_an_account_that_may_not_write_to_our_own_directory(registry, repository, mount, account):
+    there = mount(keys=account("s3:PutObject", below=".prereleasefs/"), presign_role=None)
+    publishes(registry, repository, there)
+    lines = told(there, "s3:PutObject")
+    assert all(" WARN " in line for line in lines)
+    # Each of what is lost by it: clean-up, claims, records. Not once for each image.
+    assert ["note in the bucket" in line for line in lines] == [True, False, False]
+    assert ["names cannot be claimed" in line for line in lines] == [False, True, False]
+    assert ["records cannot be stored" in line for line in lines] == [False, False, True]
+    assert there.keys(internal=True) == there.keys()
+
+
+def test_an_upload_that_may_not_be_aborted(held, mount, account, s3, bucket):
+    """The write is cancelled; what is left is said, and goes once somebody may abort it."""
+    keys = account("s3:AbortMultipartUpload")
+    one = held(mount(keys=keys, presign_role=None))
+    one.there.uploads_may_remain = True
+    one.copy.terminate()
+    one.copy.wait(30)
+    wait_until(lambda: told(one.there, "s3:AbortMultipartUpload"), 10, "the warning")
+    again = one.there.start_command("cp", one.there.dir / "refs/images.ref", "b/")
+    wait_until(lambda: len(one.there.uploads()) == 2, 30)
+    again.terminate()
+    again.communicate(timeout=30)
+    wait_until(lambda: "one more upload is left" in one.there.log(), 10)
+    line, = told(one.there, "s3:AbortMultipartUpload")
+    assert " WARN " in line
+    assert one.there.uploads() == ["b/x.tar"] * 2 and len(intents(one.there)) == 2
+    one.there.unmount()
+    policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    policy["Statement"][0]["Action"] = ALL_BUT
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    mount(keys=keys, presign_role=None)
+    wait_until(lambda: one.there.uploads() == [] and intents(one.there) == [], 30)
+
+
+def test_a_claim_that_may_not_be_looked_at(registry, store, repository, proxy, mount, begin, s3,
+                                           bucket):
+    """Ceph asks for no permission to list parts; the proxy does."""
+    front = proxy(store.endpoint)
+    front.inject(faults.s3_error(403, "AccessDenied"), "GET", "max-parts", count=None)
+    there = mount(endpoint=front.url, sts_endpoint=store.endpoint, presign_role=None)
+    there.uploads_may_remain = True
+    for name in ("one", "two"):
+        key = name + "/x.tar"
+        s3.put_object(Bucket=bucket, Body=(begin(key) + "\nelsewhere\n").encode(),
+                      Key=".prereleasefs/names/%s/0" % hashlib.sha256(key.encode()).hexdigest())
+    publishes(registry, repository, there)
+    line, = told(there, "s3:ListMultipartUploadParts")
+    assert " WARN " in line

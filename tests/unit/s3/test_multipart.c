@@ -282,6 +282,53 @@ static void abort_upload(void **state)
     }
 }
 
+static void ask_whether_it_is_open(void **state)
+{
+    (void)state;
+    static const struct {
+        struct script_reply reply;
+        int errnum;
+        bool is_open;
+    } cases[] = {
+        {{200, ID, "<ListPartsResult/>", 0}, 0, true},
+        {{404, ID, XML("NoSuchUpload"), 0}, 0, false},
+        {{404, ID, XML("NoSuchKey"), 0}, 0, false},
+        {{404, ID, XML("NoSuchBucket"), 0}, ENOENT, false},
+        {{403, ID, XML("AccessDenied"), 0}, EACCES, false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        bool is_open = !cases[i].is_open;
+        fixture_start(&f, &cases[i].reply, 1);
+        assert_int_equal(s3_multipart_is_open(f.client, &f.call, &upload, &is_open, &f.err),
+                         -cases[i].errnum);
+        assert_int_equal(is_open, cases[i].errnum ? !cases[i].is_open : cases[i].is_open);
+        assert_begins(0, "GET /bkt/a%3Ab?max-parts=1&uploadId=2~id%2F%2B%3D ");
+        fixture_stop(&f);
+    }
+}
+
+static void a_store_shows_that_it_completes_conditionally(void **state)
+{
+    (void)state;
+    static const struct {
+        struct script_reply reply;
+        bool is_shown;
+    } cases[] = {
+        {DONE, false},
+        {{409, ID, XML("ConditionalRequestConflict"), 0}, false},
+        {{403, ID, XML("AccessDenied"), 0}, false},
+        {{412, ID, XML("PreconditionFailed"), 0}, true},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        fixture_start(&f, &cases[i].reply, 1);
+        assert_false(s3_client_completes_conditionally(f.client));
+        (void)s3_multipart_complete(f.client, &f.call, &upload, &(struct s3_part){1, "\"e\""}, 1,
+                                    S3_CONDITION_ABSENT, 5, NULL, NULL, &f.err);
+        assert_int_equal(s3_client_completes_conditionally(f.client), cases[i].is_shown);
+        fixture_stop(&f);
+    }
+}
+
 // ---- listing uploads ----------------------------------------------------------------------
 
 #define UPLOADS(inside) "<ListMultipartUploadsResult>" inside "</ListMultipartUploadsResult>"
@@ -354,6 +401,8 @@ int main(void)
         cmocka_unit_test(without_an_identity_nothing_is_settled),
         cmocka_unit_test(ten_thousand_parts_fit),
         cmocka_unit_test(abort_upload),
+        cmocka_unit_test(ask_whether_it_is_open),
+        cmocka_unit_test(a_store_shows_that_it_completes_conditionally),
         cmocka_unit_test(uploads_are_told_of_page_by_page),
         cmocka_unit_test(listings_of_uploads_that_fail),
     };
