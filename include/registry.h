@@ -236,7 +236,5 @@ void archive_content(const struct archive *archive, size_t extent_index, uint64_
                      void (*content)(void *context, const uint8_t *bytes, size_t size),
                      void *context);
 
-// CRC-32 of the tar in a .tar.gz (RFC 1952), begun with 0. Parts that are hashed apart are joined
-// by combine: the CRC of each, and how many bytes the second has.
+// CRC-32 of the tar in a .tar.gz (RFC 1952), begun with 0.
 uint32_t archive_crc32(uint32_t crc32, const void *bytes, size_t size);
-uint32_t archive_crc32_combine(uint32_t first, uint32_t second, uint64_t second_size);

@@ -158,8 +158,3 @@ uint32_t archive_crc32(uint32_t crc32, const void *bytes, size_t size)
 {
     return gzip_crc32(crc32, bytes, size);
 }
-
-uint32_t archive_crc32_combine(uint32_t first, uint32_t second, uint64_t second_size)
-{
-    return gzip_crc32_combine(first, second, second_size);
-}

@@ -5,8 +5,6 @@
 
 enum { BLOCK_SIZE = GZIP_BLOCK_HEADER_SIZE + GZIP_BLOCK_CONTENT_MAX };
 
-_Static_assert(sizeof(z_off_t) == 8, "crc32_combine takes sizes over 2 GiB");
-
 static void little_endian_write(uint8_t *bytes, size_t size, uint64_t number)
 {
     for (size_t i = 0; i < size; i++)
@@ -70,9 +68,4 @@ struct gzip_place gzip_run_place(uint64_t content_size, uint64_t offset)
 uint32_t gzip_crc32(uint32_t crc32, const void *bytes, size_t size)
 {
     return size == 0 ? crc32 : (uint32_t)crc32_z(crc32, bytes, size); // a NULL would begin anew
-}
-
-uint32_t gzip_crc32_combine(uint32_t first, uint32_t second, uint64_t second_size)
-{
-    return (uint32_t)crc32_combine(first, second, (z_off_t)second_size);
 }

@@ -40,6 +40,5 @@ struct gzip_place {
 };
 struct gzip_place gzip_run_place(uint64_t content_size, uint64_t offset);
 
-// CRC-32 of more bytes, begun with 0; and that of two runs of bytes from the CRCs of each.
+// CRC-32 of more bytes, begun with 0.
 uint32_t gzip_crc32(uint32_t crc32, const void *bytes, size_t size);
-uint32_t gzip_crc32_combine(uint32_t first, uint32_t second, uint64_t second_size);

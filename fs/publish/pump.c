@@ -177,16 +177,13 @@ void pump_leave(struct pump *pump)
 
 // ---- laying it out -----------------------------------------------------------------------------
 
-// The last midstate before which everything is copied from one object that begins as the file
-// does; NULL where there is none.
+// The last midstate before which everything is copied from one object; NULL where there is none.
 static const struct record_midstate *find_known(const struct pump_options *options)
 {
     const struct plan *plan = options->plan;
     const struct plan_run *run = plan->parts[0].run;
-    if (!run || run->source_offset != run->offset)
-        return NULL;
     uint64_t copied = 0;
-    for (size_t i = 0; i < plan->part_count && plan->parts[i].run == run; i++)
+    for (size_t i = 0; run && i < plan->part_count && plan->parts[i].run == run; i++)
         copied += plan->parts[i].size;
     for (size_t i = options->archive->blob_count + 1; i > 0; i--) {
         const struct record_midstate *midstate = &options->runs->midstates[i - 1];

@@ -17,7 +17,7 @@ SLACK = 1 * MIB     # all that is not layers: tar headers, config, manifests, re
 FORMATS = ["tar", "tar.gz"]
 
 # Layers by letter, in MiB; capitals are large enough to be copied wherever they stand.
-SIZES = {"A": 12, "B": 11, "C": 13, "D": 16, "E": 12, "X": 12, "s": 2, "t": 2, "u": 3, "m": 7, "n": 6}
+SIZES = {"A": 12, "B": 11, "C": 13, "D": 16, "E": 12, "X": 12, "s": 2, "t": 2, "u": 3, "m": 7, "n": 6, "o": 6}
 SIZES.update({digit: 2 for digit in "123456"})
 
 
@@ -233,6 +233,7 @@ ENTRY_LIES = {
     "the reference file": lambda entry: {**entry, "key": "old/images.ref"},
     "the tarball to be made": lambda entry: {**entry, "key": "new/app.tar"},
 }
+SWAPPED = "layers of one size that have changed places"
 FIRST = ("image", "layers", 0)
 SECOND = ("image", "layers", 1)
 RECORD_LIES = {
@@ -264,12 +265,12 @@ RECORD_LIES = {
     "offsets over 64 bits": lambda record: changed(record, *SECOND, "offset", 1 << 64),
     "negative offsets": lambda record: changed(record, *SECOND, "offset", -1),
     "a larger layer": lambda record: changed(record, *FIRST, "size", lambda size: size + 1),
-    "layers that have changed places": lambda record: changed(
-        changed(record, *FIRST, "digest", layer("n").digest), *SECOND, "digest",
-        layer("m").digest),
+    SWAPPED: lambda record: changed(
+        changed(record, *FIRST, "digest", layer("o").digest), *SECOND, "digest",
+        layer("n").digest),
     "one layer where another stands": lambda record: changed(
         record, "image", "layers", lambda layers: [layers[0], {
-            **layers[0], "digest": layer("n").digest, "size": layer("n").size}]),
+            **layers[0], "digest": layer("o").digest, "size": layer("o").size}]),
     "text for an offset": lambda record: changed(record, *SECOND, "offset", "0"),
     "no midstates": lambda record: changed(record, *SECOND, "midstate", KeyError),
     "a midstate that is none": lambda record: changed(record, *SECOND, "midstate", "0"),
@@ -278,31 +279,31 @@ RECORD_LIES = {
 
 @pytest.mark.parametrize("what, lies", [("entry", ENTRY_LIES), ("record", RECORD_LIES)])
 def test_hints_that_lie_make_no_wrong_tarball(line, s3, bucket, what, lies):
-    line.publish("old", line.push(image_of("mn")) + " app.tar")
-    hints = Hints(s3, bucket, "mn")
-    now = image_of("mns")
-    reference = line.push(now)
+    line.publish("old", line.push(image_of("no")) + " app.tar")
+    hints = Hints(s3, bucket, "no")
+    images_now = [(image, line.push(image)) for image in (image_of("nos"), image_of("ons"))]
     for number, (name, lie) in enumerate(lies.items()):
+        now, reference = images_now[name == SWAPPED]
         hints.write(**{what: lie(hints.entry if what == "entry" else hints.record)})
         directory = "new" if name == "the tarball to be made" else "b%d" % number
         line.publish(directory, "%s app.tar tag=a/b:c" % reference)
         data = line.check_sha256(directory, "app.tar")
         Archive(data).check(now, "a/b:c")
         received = sum(each.response_bytes for each in line.to_store.seen())
-        assert received < 16 * MIB + sizes("mn"), name   # also of 100 MB of spaces
+        assert received < 16 * MIB + sizes("no"), name   # also of 100 MB of spaces
         s3.delete_object(Bucket=bucket, Key=directory + "/app.tar")
     # What all of them were compared with: the hints as they were are followed.
     hints.write()
-    line.publish("last", reference + " app.tar")
+    line.publish("last", images_now[0][1] + " app.tar")
     assert line.copies() and line.sent() <= sizes("s") + SLACK
 
 
 def test_hints_lead_to_tarballs_of_the_mount_alone(line, s3, bucket, mount):
     """Everything about them is true but where they are."""
     there = mount(endpoint=line.to_store.url, prefix="team")
-    line.publish("old", line.push(image_of("mn")) + " app.tar", there=there)
-    hints = Hints(s3, bucket, "mn", "team/")
-    now = image_of("mns")
+    line.publish("old", line.push(image_of("no")) + " app.tar", there=there)
+    hints = Hints(s3, bucket, "no", "team/")
+    now = image_of("nos")
     reference = line.push(now)
     for number, key in enumerate(["app.tar", "other/app.tar", "teams/app.tar",
                                   "team/.prereleasefs/app.tar"]):
@@ -321,12 +322,12 @@ def test_hints_lead_to_tarballs_of_the_mount_alone(line, s3, bucket, mount):
 def test_a_midstate_that_lies_spoils_no_byte(line, s3, bucket):
     """What the record says of the hash cannot be checked without reading: see
     docs/decisions/layer-copies.md."""
-    line.publish("old", line.push(image_of("mn")) + " app.tar")
-    hints = Hints(s3, bucket, "mn")
+    line.publish("old", line.push(image_of("no")) + " app.tar")
+    hints = Hints(s3, bucket, "no")
     layers = [{**each, "midstate": "0" * 64} if "midstate" in each else each
               for each in hints.record["image"]["layers"]]
     hints.write(record=changed(hints.record, "image", "layers", layers))
-    now = image_of("mns")
+    now = image_of("nos")
     line.publish("b", line.push(now) + " app.tar tag=a/b:c")
     assert line.copies()
     Archive(line.mount.object("b/app.tar")).check(now, "a/b:c")
@@ -364,12 +365,12 @@ def cut_off(s3, bucket):
 MOMENTS = ["before", "as the upload begins", "at the first copy", "after the copies"]
 
 
-# Of "mns" nothing that is copied is read, of "BtA" all of it.
+# Of "nos" nothing that is copied is read, of "BtA" all of it.
 @pytest.mark.parametrize("act, when, letters", [
-    *((act, when, "mns") for act in (gone, replaced, cut_off) for when in MOMENTS),
+    *((act, when, "nos") for act in (gone, replaced, cut_off) for when in MOMENTS),
     *((replaced, when, "BtA") for when in MOMENTS[1:])])
 def test_sources_that_change(line, s3, bucket, act, when, letters):
-    line.publish("old", line.push(image_of("mn" if letters == "mns" else "AB")) + " app.tar")
+    line.publish("old", line.push(image_of("no" if letters == "nos" else "AB")) + " app.tar")
     now = image_of(letters)
     reference = line.push(now) + " app.tar tag=a/b:c"
     if when == "before":
@@ -396,8 +397,8 @@ REFUSALS = {
 
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_copies_that_are_refused(line, refusal):
-    line.publish("old", line.push(image_of("mn")) + " app.tar")
-    now = image_of("mns")
+    line.publish("old", line.push(image_of("no")) + " app.tar")
+    now = image_of("nos")
     line.to_store.inject(REFUSALS[refusal], "PUT", "partNumber=", count=None, header="x-amz-copy-source")
     line.publish("b", line.push(now) + " app.tar tag=a/b:c")
     Archive(line.check_sha256("b", "app.tar")).check(now, "a/b:c")
@@ -406,8 +407,8 @@ def test_copies_that_are_refused(line, refusal):
 
 @pytest.mark.parametrize("class_", ["GLACIER", "DEEP_ARCHIVE"])
 def test_archived_sources_are_not_asked(line, class_):
-    line.publish("old", line.push(image_of("mn")) + " app.tar")
-    now = image_of("mns")
+    line.publish("old", line.push(image_of("no")) + " app.tar")
+    now = image_of("nos")
     line.to_store.inject(faults.Header("x-amz-storage-class", class_), "HEAD", SOURCE, count=None)
     line.publish("b", line.push(now) + " app.tar tag=a/b:c")
     assert not line.copies()
