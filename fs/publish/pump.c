@@ -182,8 +182,10 @@ static const struct record_midstate *find_known(const struct pump_options *optio
 {
     const struct plan *plan = options->plan;
     const struct plan_run *run = plan->parts[0].run;
+    if (!run)
+        return NULL;
     uint64_t copied = 0;
-    for (size_t i = 0; run && i < plan->part_count && plan->parts[i].run == run; i++)
+    for (size_t i = 0; i < plan->part_count && plan->parts[i].run == run; i++)
         copied += plan->parts[i].size;
     for (size_t i = options->archive->blob_count + 1; i > 0; i--) {
         const struct record_midstate *midstate = &options->runs->midstates[i - 1];
