@@ -339,6 +339,23 @@ static void ops_statfs(fuse_req_t req, fuse_ino_t id)
 
 // ---- what a bucket has not ---------------------------------------------------------------------
 
+// What mv would copy, and publish, and then be unable to remove.
+static int check_removable(struct ops *ops, struct call *call, const char *directory,
+                           const char *name, struct err *err)
+{
+    struct tree_listing *listing = NULL;
+    if (ops->service->options->may_delete)
+        return 0;
+    if (tree_list(ops->service->tree, call, directory, &listing, err) < 0)
+        return -err->errnum;
+    bool is_there = tree_listing_find(listing, name);
+    tree_listing_unref(listing);
+    return is_there ? err_set(err, EPERM,
+                              "mv removes what it has copied, and deleting is off: use cp, or "
+                              "mount with allow_delete")
+                    : 0;
+}
+
 // mv falls back to copying and removing. RENAME_NOREPLACE changes nothing about that; exchanging
 // and whiteouts have no such fallback.
 // Valid replies: err.
@@ -348,10 +365,14 @@ static void ops_rename(fuse_req_t req, fuse_ino_t parent_id, const char *name,
     struct err err = {0};
     const struct inode *parent = ops_inode(req, parent_id);
     const struct inode *new_parent = ops_inode(req, new_parent_id);
+    struct ops_call blocking;
+    ops_call_begin(&blocking, req);
     if (flags & ~(unsigned)RENAME_NOREPLACE)
         err_set(&err, EINVAL, "names cannot be exchanged");
-    else if (ops_check_name(ops_of(req), new_parent->directory, new_name, &err) == 0)
+    else if (ops_check_name(ops_of(req), new_parent->directory, new_name, &err) == 0 &&
+             check_removable(ops_of(req), &blocking.call, parent->directory, name, &err) == 0)
         err_set(&err, EXDEV, "an S3 store cannot rename; mv copies instead");
+    ops_call_end(&blocking);
     ops_refuse(req, "renaming refused", &err, parent->directory, name);
 }
 

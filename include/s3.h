@@ -210,9 +210,8 @@ struct s3_part {
 };
 
 // put->body and put->condition are not looked at. A creation whose reply is lost is asked for
-// again, and leaves an upload without parts behind that nobody has the id of: nothing in a
-// listing tells it from one that another host has just begun for the same key, so it is not
-// aborted here. It costs nothing and goes with the bucket's lifecycle rule.
+// again, and leaves an upload without parts behind that nobody has the id of and that nothing in a
+// listing tells from another host's: finding it is the caller's (see fs/publish/intents.h).
 int s3_multipart_create(struct s3_client *client, struct call *call, const struct s3_put *put,
                         struct s3_upload *ret_upload, struct err *err);
 // Over plain HTTP the body travels with a Content-MD5, so that the store refuses altered bytes.

@@ -6,11 +6,9 @@
 //   - to an abort: it is sent again; NoSuchUpload is what was wanted;
 //   - to a completion: the object itself is asked (s3_multipart_complete);
 //   - to a creation: it is sent again, and the first upload, of which nobody has the id, stays
-//     behind without a part. It cannot be told from one that another host began for the same
-//     key a moment ago: the listing shows key, time and initiator, none of which is ours alone,
-//     and to abort somebody's living upload is worse than to leave an empty one. It costs
-//     nothing, and goes with the bucket's lifecycle rule for incomplete uploads, or when
-//     somebody who knows that no living host holds the key aborts it (s3_multipart_list).
+//     behind without a part. Nothing in a listing tells it from one that another host began for
+//     the same key a moment ago, so it is not aborted here; whoever keeps account of what it
+//     begins finds and aborts it (s3_multipart_list), or the bucket's lifecycle rule does.
 
 #include "base/url.h"
 #include "object.h"

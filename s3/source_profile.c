@@ -4,6 +4,7 @@
 #include "provider.h"
 
 #include <errno.h>
+#include <string.h>
 
 // Both keys come from one file: half a pair here and half there is a mistake, not a pair.
 static int keys_of(const struct aws_config *config, const char *section, const char *path,
@@ -41,7 +42,8 @@ static void note(const struct s3_chain *chain, const struct s3_profile *profile)
         s3_chain_note(chain, "%s", profile->credentials_problem);
     if (*profile->config_problem)
         s3_chain_note(chain, "%s", profile->config_problem);
-    if (!profile->credentials && !profile->config)
+    bool is_asked_for = strcmp(profile->name, "default") != 0;
+    if (!profile->credentials && !profile->config && !is_asked_for)
         return;
     if (s3_profile_exists(profile))
         s3_chain_note(chain, "profile \"%s\" has no aws_access_key_id", profile->name);

@@ -162,6 +162,29 @@ def test_a_living_mounts_uploads_survive(held, mount):
     wait_until(lambda: intents(one.there) == [], 10)
 
 
+def test_a_living_mount_in_another_container_survives(held, mount):
+    """Same host's name, boot and user; its process numbers are its own."""
+    there = mount(start=False)
+    bare = there.command
+    there.command = lambda: ["unshare", "-pf", "--kill-child", *bare()]
+    one = held(there.start())
+    note, = intents(one.there)
+    swept(mount)
+    assert one.there.uploads() == ["b/x.tar"] and intents(one.there) == [note]
+    one.release.set()
+    assert one.copy.wait(60) == 0
+    Archive(one.there.object("b/x.tar")).check(one.image, "a:b")
+
+
+@pytest.mark.parametrize("prefix, other", [("team", ""), ("", "team")])
+def test_a_living_mount_with_another_prefix_survives(held, mount, prefix, other):
+    one = held(mount(prefix=prefix))
+    swept(mount, prefix=other)
+    assert len(one.there.uploads()) == 1
+    one.release.set()
+    assert one.copy.wait(60) == 0
+
+
 def test_a_write_costs_one_note_of_it(registry, repository, store, proxy, mount):
     write = Write(registry, repository)
     front = proxy(store.endpoint)
@@ -277,6 +300,20 @@ def test_what_is_not_known_to_be_dead_survives(mount, put, begin, upload_ids, wh
     there.uploads_may_remain = True
     assert upload_ids() == {upload}
     assert (key in intents(there)) == (why != "another key")
+
+
+DEAD = {
+    "a process that is gone": {},
+    "a number that another process bears by now": {"pid": os.getpid()},
+}
+
+
+@pytest.mark.parametrize("why", DEAD)
+def test_what_is_known_to_be_dead_is_cleared(mount, put, begin, upload_ids, why):
+    put(note(**DEAD[why]))
+    begin("b/x.tar")
+    there = swept(mount)
+    assert upload_ids() == set() and intents(there) == []
 
 
 def test_uploads_that_the_dead_did_not_begin_survive(mount, put, begin, upload_ids):

@@ -177,6 +177,17 @@ def test_nothing_is_removed_without_allow_delete(mount, put):
     assert there.keys() == ["b/x.tar"]
 
 
+def test_mv_moves_nothing_without_allow_delete(mount, put):
+    """It would publish c.ref, and then fail to remove a.ref."""
+    put("b/a.ref", b"127.0.0.1:1/app:v1 x.tar\n")
+    there = mount()
+    for command in ["mv", "b/a.ref", "b/c.ref"], ["mv", "b", "c"]:
+        done = there.run(*command)
+        assert done.returncode == 1 and "Operation not permitted" in done.stderr
+    assert "use cp, or mount with allow_delete" in there.log()
+    assert there.keys() == ["b/a.ref"] and not (there.path / "c").exists()
+
+
 def test_read_only_mount(mount, put):
     put("b/x.tar", b"x")
     there = mount(ro=True)

@@ -169,6 +169,19 @@ static void nothing_anywhere_names_every_place(void **state)
                                   "/nonexistent/.aws/config: No such file or directory");
 }
 
+static void a_profile_that_was_asked_for_is_named_where_there_are_no_files(void **state)
+{
+    (void)state;
+    static const struct test_variable variables[] = {{"HOME", "/nonexistent"}, {0}};
+    struct s3_environment environment = test_environment(variables);
+    struct s3_provider_options options = {
+        .profile = "nobody", .environment = &environment, .clock = clock_system()};
+    struct s3_provider *provider = NULL;
+    struct err err = {0};
+    assert_int_equal(s3_provider_new(&options, &provider, &err), -EACCES);
+    assert_non_null(strstr(err.text, "there is no profile \"nobody\" in /nonexistent/.aws"));
+}
+
 static void an_unreadable_file_is_an_error_with_its_line(void **state)
 {
     (void)state;
@@ -277,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sources),
         cmocka_unit_test(nothing_anywhere_names_every_place),
+        cmocka_unit_test(a_profile_that_was_asked_for_is_named_where_there_are_no_files),
         cmocka_unit_test(an_unreadable_file_is_an_error_with_its_line),
         cmocka_unit_test(no_sentence_holds_a_secret),
         cmocka_unit_test(a_rewritten_file_replaces_what_the_server_refuses),
