@@ -25,7 +25,8 @@ struct ops {
     bool is_stopping;
     struct ops_call *calls;            // blocking now
     struct ops_parked *parked;         // waiting for a publish
-    pthread_cond_t has_parked_changed; // one of the latter was handed in or answered
+    unsigned leaving;                  // answered, and still letting go of what they hold
+    pthread_cond_t has_parked_changed; // one was handed in, or has let go of everything
     bool has_watcher;
     pthread_t watcher; // of parked requests whose caller was interrupted in passing
     pthread_cond_t has_watched;
@@ -106,7 +107,7 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, of
                struct fuse_file_info *file);
 void ops_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
 void ops_fsync(fuse_req_t req, fuse_ino_t id, int is_data_only, struct fuse_file_info *file);
-// The mount ends: returns when every parked request has been answered.
+// The mount ends: returns when every parked request has been answered and has let go.
 void ops_answer_parked(struct ops *ops);
 int ops_start_watcher(struct ops *ops, struct err *err);
 void ops_stop_watcher(struct ops *ops); // is_stopping is set

@@ -65,6 +65,10 @@ static void unpark(struct ops_parked *parked)
         return;
     handle_unref(ops->handles, parked->handle);
     free(parked);
+    pthread_mutex_lock(&ops->lock);
+    ops->leaving--;
+    pthread_cond_broadcast(&ops->has_parked_changed);
+    pthread_mutex_unlock(&ops->lock);
 }
 
 // The writer's reply.
@@ -84,7 +88,7 @@ static void answer(void *context, int error)
     *parked->at = parked->next;
     if (parked->next)
         parked->next->at = parked->at;
-    pthread_cond_broadcast(&ops->has_parked_changed);
+    ops->leaving++;
     pthread_mutex_unlock(&ops->lock);
     unpark(parked);
 }
@@ -156,7 +160,7 @@ void ops_answer_parked(struct ops *ops)
     call_init(&limit, clock_system());
     int64_t until_ms = clock_monotonic_ms(clock_system()) + ANSWER_LIMIT_MS;
     pthread_mutex_lock(&ops->lock);
-    while (ops->parked) {
+    while (ops->parked || ops->leaving) {
         bool is_late = clock_monotonic_ms(clock_system()) > until_ms;
         struct ops_parked *parked = is_late ? ops->parked : NULL;
         while (parked && (parked->is_told || !parked->is_handed_in))

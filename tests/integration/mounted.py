@@ -180,11 +180,12 @@ class Mount:
         return self.run(shell, "-c", script, shell, *args, **options)
 
     def start_command(self, *argv, **options):
-        """Starts a program in the mount and lets it run."""
+        """Starts a program in the mount and lets it run. Its process group is its
+        own: in one that is orphaned, as a test run's may be, Ctrl-Z does nothing."""
         return subprocess.Popen([str(arg) for arg in argv], cwd=self.path, text=True,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"},
-                                **options)
+                                process_group=0, **options)
 
     def reference_file(self, *lines, name="images.ref"):
         """A file outside the mount with these lines."""
