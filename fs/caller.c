@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STATUS_SIZE_MAX = 8 * 1024 }; // of /proc/TID/status, some 1,500 bytes
+enum { FILE_SIZE_MAX = 8 * 1024 }; // of /proc/TID/status, some 1,500 bytes
 
 // The mask of signals in a line such as "SigPnd:\t0000000000000002" of proc(5).
 static bool take_mask(const char *status, const char *name, uint64_t *ret_mask)
@@ -28,19 +28,52 @@ static uint64_t mask_of(int signal_number)
     return UINT64_C(1) << (signal_number - 1);
 }
 
+// A file of /proc/TID, whole; false where it cannot be read.
+static bool read_file(pid_t thread_id, const char *name, char text[FILE_SIZE_MAX])
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)thread_id, name);
+    auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, text, FILE_SIZE_MAX - 1);
+    text[size > 0 ? size : 0] = '\0';
+    return size > 0;
+}
+
 bool caller_wants_out(pid_t thread_id)
 {
-    char path[64], status[STATUS_SIZE_MAX];
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)thread_id);
-    auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd < 0 ? -1 : read(fd, status, sizeof(status) - 1);
-    if (size <= 0)
-        return true;
-    status[size] = '\0';
+    char status[FILE_SIZE_MAX];
     uint64_t own, shared, blocked;
-    if (!take_mask(status, "\nSigPnd:", &own) || !take_mask(status, "\nShdPnd:", &shared) ||
-        !take_mask(status, "\nSigBlk:", &blocked))
+    if (!read_file(thread_id, "status", status) || !take_mask(status, "\nSigPnd:", &own) ||
+        !take_mask(status, "\nShdPnd:", &shared) || !take_mask(status, "\nSigBlk:", &blocked))
         return true;
     uint64_t in_passing = mask_of(SIGCHLD) | mask_of(SIGCONT) | mask_of(SIGURG) | mask_of(SIGWINCH);
     return ((own | shared) & ~blocked & ~in_passing) != 0;
+}
+
+pid_t caller_process(pid_t thread_id)
+{
+    char status[FILE_SIZE_MAX];
+    const char *line = read_file(thread_id, "status", status) ? strstr(status, "\nTgid:") : NULL;
+    return line ? (pid_t)strtol(line + strlen("\nTgid:"), NULL, 10) : 0;
+}
+
+// The blank-separated field of /proc/TID/stat, counted as proc(5) does; the second may hold blanks.
+static const char *stat_field(const char *stat, int number)
+{
+    const char *at = strrchr(stat, ')');
+    for (int field = 2; at && field < number; field++)
+        at = strchr(at + 1, ' ');
+    return at;
+}
+
+bool caller_was_killed(pid_t thread_id)
+{
+    enum { FLAGS = 9, EXIT_CODE = 52, PF_EXITING = 0x4, SIGNAL_MASK = 0x7F };
+    char stat[FILE_SIZE_MAX];
+    if (!read_file(thread_id, "stat", stat))
+        return false;
+    const char *flags = stat_field(stat, FLAGS);
+    const char *exit_code = stat_field(stat, EXIT_CODE);
+    return flags && exit_code && (strtoul(flags, NULL, 10) & PF_EXITING) &&
+           (strtol(exit_code, NULL, 10) & SIGNAL_MASK);
 }

@@ -1,4 +1,5 @@
-// caller.h - whether the signal that interrupted a caller is one that it wants to stop for.
+// caller.h - what proc(5) says of those who ask: who they are, and whether the signal that
+// interrupted one is one that it wants to stop for.
 //
 // The kernel reports any signal to a waiting request, also one that a program handles in passing:
 // a shell's SIGCHLD when a background job ends. An EINTR for that would fail a publish that nobody
@@ -11,3 +12,9 @@
 // false while all signals that wait for that thread are such as a program handles in passing
 // (SIGCHLD, SIGCONT, SIGURG, SIGWINCH), or none waits. true also where it cannot be told.
 bool caller_wants_out(pid_t thread_id);
+
+// The process that a thread belongs to; 0 where it cannot be told (another PID namespace).
+pid_t caller_process(pid_t thread_id);
+// Whether that thread is ending because a signal ended its process: what it closes now it has not
+// finished writing. false where it cannot be told.
+bool caller_was_killed(pid_t thread_id);

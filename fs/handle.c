@@ -21,11 +21,11 @@ int handles_new(struct inodes *inodes, struct handles **ret_handles, struct err 
     return 0;
 }
 
-static void close_handle(struct handles *handles, struct handle *handle)
+static void close_handle(struct handles *handles, struct handle *handle, bool is_abandoned)
 {
     reader_close(handle->reader);
     if (handle->writing.writer)
-        writer_release(handle->writing.writer);
+        writer_release(handle->writing.writer, is_abandoned);
     pthread_mutex_destroy(&handle->writing.lock);
     rendering_unref(handle->rendering);
     buf_done(&handle->live);
@@ -41,7 +41,7 @@ void handles_free(struct handles *handles)
         return;
     for (struct handle *handle = handles->first, *next; handle; handle = next) {
         next = handle->in_table.next;
-        close_handle(handles, handle);
+        close_handle(handles, handle, true);
     }
     pthread_mutex_destroy(&handles->lock);
     free(handles);
@@ -99,5 +99,5 @@ void handle_unref(struct handles *handles, struct handle *handle)
     }
     pthread_mutex_unlock(&handles->lock);
     if (is_last)
-        close_handle(handles, handle);
+        close_handle(handles, handle, false);
 }

@@ -47,7 +47,8 @@ struct handle {
         struct writer *writer;
         bool is_fresh; // created, or truncated: what stood there is not kept
         uid_t uid;
-        pid_t pid;
+        pid_t pid;     // its thread
+        pid_t process; // 0: cannot be told
     } writing;
 
     struct { // guarded by the lock of all handles

@@ -48,6 +48,7 @@ struct inode {
     // Set by whoever has it open for writing.
     atomic_bool is_written;             // WRITER, and an OBJECT that was detached to be written
     atomic_uint_least64_t written_size; // then st_size
+    atomic_bool is_touched;             // its times were set meanwhile
 
     // DIRECTORY: what the log has been told about it.
     atomic_bool has_told_left_out; // keys that a path cannot name

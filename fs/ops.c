@@ -316,6 +316,8 @@ static void ops_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to
         ops_refuse(req, "truncating refused", &err, inode->directory, inode->name);
         return;
     }
+    if (to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW))
+        atomic_store(&inode->is_touched, true);
     ops_reply_attr(req, inode);
 }
 

@@ -168,6 +168,7 @@ void ops_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, struct f
 void ops_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 {
     (void)id;
+    ops_finish_writing(req, ops_handle(file));
     handle_unref(ops_of(req)->handles, ops_handle(file));
     fuse_reply_err(req, 0);
 }

@@ -103,6 +103,8 @@ void ops_open_writing(fuse_req_t req, struct inode *inode, struct fuse_file_info
 // SETATTR of a size, with the handle where there is one.
 int ops_set_size(struct inode *inode, uint64_t size, const struct fuse_file_info *file,
                  struct err *err);
+// RELEASE: what is stored although nothing was written.
+void ops_finish_writing(fuse_req_t req, struct handle *handle);
 void ops_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, off_t offset,
                struct fuse_file_info *file);
 void ops_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);

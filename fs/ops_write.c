@@ -5,6 +5,7 @@
 #include "caller.h"
 #include "path.h"
 #include "publish/reference_file.h"
+#include "reference_writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -263,16 +264,8 @@ static struct handle *new_writing(fuse_req_t req, struct inode *inode, bool is_f
     handle->writing.is_fresh = is_fresh;
     handle->writing.uid = caller->uid;
     handle->writing.pid = caller->pid;
+    handle->writing.process = caller_process(caller->pid);
     return handle;
-}
-
-static int check_writable(struct ops *ops, const char *directory, const char *name, struct err *err)
-{
-    int error = ops_check_name(ops, directory, name, err);
-    if (error == 0 && !path_is_reference_file(name))
-        error = err_set(err, EOPNOTSUPP,
-                        "only image reference files (*.ref) can be written by this version");
-    return error;
 }
 
 // A private inode: it is locked while a write waits, and no name leads to it, so that nobody else
@@ -285,7 +278,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t m
     struct ops *ops = ops_of(req);
     const struct inode *parent = ops_inode(req, parent_id);
     struct err err = {0};
-    if (check_writable(ops, parent->directory, name, &err) < 0) {
+    if (ops_check_name(ops, parent->directory, name, &err) < 0) {
         ops_refuse(req, "cannot be written", &err, parent->directory, name);
         return;
     }
@@ -312,7 +305,7 @@ void ops_open_writing(fuse_req_t req, struct inode *inode, struct fuse_file_info
 {
     struct ops *ops = ops_of(req);
     struct err err = {0};
-    if (check_writable(ops, inode->directory, inode->name, &err) < 0) {
+    if (ops_check_name(ops, inode->directory, inode->name, &err) < 0) {
         ops_refuse(req, "cannot be written", &err, inode->directory, inode->name);
         return;
     }
@@ -341,14 +334,14 @@ int ops_set_size(struct inode *inode, uint64_t size, const struct fuse_file_info
         return 0;
     struct handle *handle = file ? ops_handle(file) : NULL;
     if (size > 0 || !handle || handle->kind != HANDLE_WRITER)
-        return err_set(err, EOPNOTSUPP, "a reference file is written from its beginning");
+        return err_set(err, EOPNOTSUPP, "a file is written from its beginning");
     pthread_mutex_lock(&handle->writing.lock);
     bool has_begun = handle->writing.writer;
     if (!has_begun)
         handle->writing.is_fresh = true;
     pthread_mutex_unlock(&handle->writing.lock);
     if (has_begun)
-        return err_set(err, EOPNOTSUPP, "lines that have been acted on cannot be taken back");
+        return err_set(err, EOPNOTSUPP, "what has been written cannot be taken back");
     atomic_store(&inode->written_size, 0);
     return 0;
 }
@@ -376,26 +369,18 @@ static int load_base(fuse_req_t req, const struct inode *inode, struct buf *base
     return error;
 }
 
-// The handle's writer, made by its first write. A reference file is written whole from its
-// beginning, whatever stood there, or continued at its end.
-static int get_writer(fuse_req_t req, struct handle *handle, uint64_t offset,
-                      struct writer **ret_writer, struct err *err)
+// A reference file is written whole from its beginning, whatever stood there, or continued at its
+// end.
+static int new_reference_writer(fuse_req_t req, struct handle *handle, uint64_t offset,
+                                struct writer **ret_writer, struct err *err)
 {
-    struct ops *ops = ops_of(req);
     const struct inode *inode = handle->inode;
-    pthread_mutex_lock(&handle->writing.lock);
-    *ret_writer = handle->writing.writer;
-    bool is_fresh = handle->writing.is_fresh;
-    pthread_mutex_unlock(&handle->writing.lock);
-    if (*ret_writer)
-        return 0;
     auto_buf struct buf base = BUF_INIT(REFERENCE_FILE_LIMIT);
-    bool is_append = !is_fresh && inode->kind == INODE_OBJECT && offset > 0;
-    int error = is_append ? load_base(req, inode, &base, err) : 0;
-    if (error < 0)
-        return error;
-    const struct writer_options options = {
-        .engine = ops->service->engine,
+    bool is_append = !handle->writing.is_fresh && inode->kind == INODE_OBJECT && offset > 0;
+    if (is_append && load_base(req, inode, &base, err) < 0)
+        return -err->errnum;
+    const struct reference_writer_options options = {
+        .engine = ops_of(req)->service->engine,
         .directory = inode->directory,
         .name = inode->name,
         .uid = handle->writing.uid,
@@ -403,9 +388,35 @@ static int get_writer(fuse_req_t req, struct handle *handle, uint64_t offset,
         .base = base.bytes,
         .base_size = base.size,
     };
+    return reference_writer_new(&options, ret_writer, err);
+}
+
+static int new_upload(fuse_req_t req, const struct handle *handle, struct writer **ret_writer,
+                      struct err *err)
+{
+    const struct upload_request request = {
+        .directory = handle->inode->directory,
+        .name = handle->inode->name,
+        .is_fresh = handle->writing.is_fresh,
+        .is_touched = atomic_load(&handle->inode->is_touched),
+    };
+    return upload_new(ops_of(req)->service->uploads, &request, ret_writer, err);
+}
+
+// The handle's writer, made by its first write.
+static int get_writer(fuse_req_t req, struct handle *handle, uint64_t offset,
+                      struct writer **ret_writer, struct err *err)
+{
+    pthread_mutex_lock(&handle->writing.lock);
+    *ret_writer = handle->writing.writer;
+    pthread_mutex_unlock(&handle->writing.lock);
+    if (*ret_writer)
+        return 0;
     struct writer *writer = NULL;
-    error = writer_new(&options, &writer, err);
-    if (error < 0)
+    int error = path_is_reference_file(handle->inode->name)
+                    ? new_reference_writer(req, handle, offset, &writer, err)
+                    : new_upload(req, handle, &writer, err);
+    if (!writer)
         return error;
     pthread_mutex_lock(&handle->writing.lock);
     bool is_first = !handle->writing.writer;
@@ -414,7 +425,7 @@ static int get_writer(fuse_req_t req, struct handle *handle, uint64_t offset,
     *ret_writer = handle->writing.writer;
     pthread_mutex_unlock(&handle->writing.lock);
     if (!is_first)
-        writer_release(writer);
+        writer_release(writer, true);
     return 0;
 }
 
@@ -447,13 +458,36 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, of
     handed_in(parked);
 }
 
+// An ordinary file that was made and not written to is an empty object.
+static int get_writer_of_empty(fuse_req_t req, struct handle *handle, bool is_wanted,
+                               struct writer **ret_writer, struct err *err)
+{
+    pthread_mutex_lock(&handle->writing.lock);
+    *ret_writer = handle->writing.writer;
+    is_wanted &= !*ret_writer && handle->writing.is_fresh;
+    pthread_mutex_unlock(&handle->writing.lock);
+    if (!is_wanted || path_is_reference_file(handle->inode->name))
+        return 0;
+    return get_writer(req, handle, 0, ret_writer, err);
+}
+
+static enum writer_flush who_closes(fuse_req_t req, const struct handle *handle)
+{
+    pid_t thread = fuse_req_ctx(req)->pid;
+    if (caller_was_killed(thread))
+        return WRITER_CLOSE_KILLED;
+    return caller_process(thread) == handle->writing.process ? WRITER_CLOSE : WRITER_CLOSE_BY_OTHER;
+}
+
 static void flush(fuse_req_t req, struct handle *handle, bool is_close)
 {
+    const struct inode *inode = handle->inode;
     struct writer *writer = NULL;
-    if (handle->kind == HANDLE_WRITER) {
-        pthread_mutex_lock(&handle->writing.lock);
-        writer = handle->writing.writer;
-        pthread_mutex_unlock(&handle->writing.lock);
+    struct err err = {0};
+    if (handle->kind == HANDLE_WRITER &&
+        get_writer_of_empty(req, handle, atomic_load(&inode->is_touched), &writer, &err) < 0) {
+        ops_refuse(req, "cannot be stored", &err, inode->directory, inode->name);
+        return;
     }
     if (!writer) { // nothing was written
         fuse_reply_err(req, 0);
@@ -464,8 +498,17 @@ static void flush(fuse_req_t req, struct handle *handle, bool is_close)
         fuse_reply_err(req, ENOMEM);
         return;
     }
-    writer_flush(writer, is_close, answer, parked);
+    writer_flush(writer, is_close ? who_closes(req, handle) : WRITER_SYNC, answer, parked);
     handed_in(parked);
+}
+
+void ops_finish_writing(fuse_req_t req, struct handle *handle)
+{
+    struct writer *writer = NULL;
+    struct err err = {0};
+    if (handle->kind == HANDLE_WRITER && get_writer_of_empty(req, handle, true, &writer, &err) < 0)
+        log_err(LOG_LEVEL_WARN, "cannot be stored", &err, "directory", handle->inode->directory,
+                "name", handle->inode->name, NULL);
 }
 
 // Valid replies: err.

@@ -206,6 +206,21 @@ static int open_engine(struct service *service, struct err *err)
     return publish_engine_new(&options, &service->engine, err);
 }
 
+static int open_uploads(struct service *service, struct err *err)
+{
+    const struct upload_engine_options options = {
+        .client = service->client,
+        .tree = service->tree,
+        .status = service->status,
+        .intents = service->intents,
+        .memory = service->memory,
+        .clock = service->clock,
+        .parallel = service->options->parallel,
+        .may_overwrite = service->options->may_overwrite,
+    };
+    return upload_engine_new(&options, &service->uploads, err);
+}
+
 static int open_virtuals(struct service *service, struct err *err)
 {
     const struct virtuals_options options = {
@@ -240,6 +255,8 @@ static int open_rooms(struct service *service, struct err *err)
         error = open_intents(service, err);
     if (error == 0)
         error = open_engine(service, err);
+    if (error == 0)
+        error = open_uploads(service, err);
     if (error == 0)
         error = open_virtuals(service, err);
     if (error == 0)
@@ -295,6 +312,7 @@ void service_close(struct service *service)
         return;
     readers_free(service->readers);
     virtuals_free(service->virtuals);
+    upload_engine_free(service->uploads);
     publish_engine_free(service->engine);
     intents_free(service->intents);
     memory_free(service->memory);

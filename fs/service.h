@@ -16,6 +16,7 @@
 #include "registry.h"
 #include "s3.h"
 #include "tree.h"
+#include "upload/upload.h"
 #include "virtual/virtual.h"
 
 #include <stdint.h>
@@ -40,6 +41,7 @@ struct service {
     struct intents *intents;
     struct memory *memory;
     struct publish_engine *engine;
+    struct upload_engine *uploads;
     struct virtuals *virtuals;
     struct readers *readers;
     int64_t opened_ms;

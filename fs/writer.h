@@ -1,49 +1,60 @@
-// writer.h - one open of a reference file for writing: bytes in, publishes out.
+// writer.h - one open of a file for writing, whatever becomes of the bytes: lines of a reference
+// file are published (reference_writer.h), those of any other file are uploaded
+// (upload/upload.h).
 //
 // Holds no FUSE type: ops hands every request in with a reply function, which is called exactly
-// once, from any thread, with no lock held. What the shell does decides what happens when:
-//   - a write acts on the lines that it completes, and is answered when all of their images are
-//     published, or with the errno of the first that failed;
-//   - flush acts on a last line without newline; a flush with nothing to do answers at once
-//     (shells flush a file before they write it);
-//   - an interrupt answers EINTR at once; the same bytes written again at the same offset
-//     re-attach to the publish (a stopped and continued cp); a flush or release cancels it;
-//   - a handle that has failed stays failed.
+// once, from any thread, with no lock held. An implementation embeds `struct writer`.
 #pragma once
-
-#include "base/err.h"
-#include "publish/publish.h"
-#include "tree.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 struct writer;
 
-struct writer_options {
-    struct publish_engine *engine;
-    const char *directory;
-    const char *name; // "images.ref"
-    uid_t uid;        // who writes, for the record and the log
-    pid_t pid;
-    // An append: the object's present bytes, which are kept and not acted on. Stays the caller's.
-    const char *base;
-    size_t base_size;
-};
-int writer_new(const struct writer_options *options, struct writer **ret_writer, struct err *err);
-
 typedef void (*writer_reply)(void *context, int error); // 0 or -errno
 
-// Bytes are copied. Offsets that do not continue: -EOPNOTSUPP; past the size limit: -EFBIG.
-void writer_write(struct writer *writer, uint64_t offset, const void *bytes, size_t size,
+enum writer_flush {
+    WRITER_SYNC,           // fsync
+    WRITER_CLOSE,          // by the process that opened the file
+    WRITER_CLOSE_BY_OTHER, // by another that has it open as well: a child
+    WRITER_CLOSE_KILLED,   // by one that a signal ended
+};
+
+struct writer_methods {
+    void (*write)(struct writer *writer, uint64_t offset, const void *bytes, size_t size,
                   writer_reply reply, void *context);
-// flush and fsync alike.
-void writer_flush(struct writer *writer, bool is_close, writer_reply reply, void *context);
+    void (*flush)(struct writer *writer, enum writer_flush how, writer_reply reply, void *context);
+    void (*interrupt)(struct writer *writer, void *context, int error);
+    void (*release)(struct writer *writer, bool is_abandoned);
+};
+
+struct writer {
+    const struct writer_methods *methods;
+};
+
+// Bytes are copied. Offsets that do not continue: -EOPNOTSUPP; past the size limit: -EFBIG.
+static inline void writer_write(struct writer *writer, uint64_t offset, const void *bytes,
+                                size_t size, writer_reply reply, void *context)
+{
+    writer->methods->write(writer, offset, bytes, size, reply, context);
+}
+
+static inline void writer_flush(struct writer *writer, enum writer_flush how, writer_reply reply,
+                                void *context)
+{
+    writer->methods->flush(writer, how, reply, context);
+}
+
 // The request that was handed in with this context is answered `error` if it waits: -EINTR.
-void writer_interrupt(struct writer *writer, void *context, int error);
-// Bytes so far, for the private inode's size.
-uint64_t writer_size(struct writer *writer);
-// The last word: cancels what is under way and frees the writer when that has ended.
-void writer_release(struct writer *writer);
+static inline void writer_interrupt(struct writer *writer, void *context, int error)
+{
+    writer->methods->interrupt(writer, context, error);
+}
+
+// The last word: the writer frees itself when what is under way has ended. is_abandoned: the mount
+// ends while somebody may still have wanted to write.
+static inline void writer_release(struct writer *writer, bool is_abandoned)
+{
+    writer->methods->release(writer, is_abandoned);
+}

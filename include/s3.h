@@ -244,6 +244,9 @@ bool s3_client_completes_conditionally(const struct s3_client *client);
 // Asks with ListParts: neither completed nor aborted.
 int s3_multipart_is_open(struct s3_client *client, struct call *call,
                          const struct s3_upload *upload, bool *ret_is_open, struct err *err);
+// The ETag that an object of these parts has: the MD5 of their MD5s. false where the parts' ETags
+// are no MD5s (SSE-KMS) or memory is out. Pure.
+bool s3_multipart_etag(const struct s3_part *parts, size_t count, char ret_etag[S3_ETAG_SIZE]);
 // 0 also when the upload is not there any more.
 int s3_multipart_abort(struct s3_client *client, struct call *call, const struct s3_upload *upload,
                        struct err *err);

@@ -1,11 +1,14 @@
 // multipart_end.c - how an upload ends: completed or aborted; and which ones there are. Declared
 // in s3.h. See multipart.c for what is done about lost replies.
 
+#include "base/digest.h"
+#include "base/scope.h"
 #include "object.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -164,6 +167,24 @@ int s3_multipart_complete(struct s3_client *client, struct call *call,
     if (r == 0 && ret_etag)
         memcpy(ret_etag, completion.etag, sizeof(completion.etag));
     return r;
+}
+
+bool s3_multipart_etag(const struct s3_part *parts, size_t count, char ret_etag[S3_ETAG_SIZE])
+{
+    auto_free uint8_t *md5s = malloc(count ? count * MD5_SIZE : 1);
+    if (!md5s)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (strlen(parts[i].etag) != 2 + 2 * MD5_SIZE ||
+            !digest_from_hex(parts[i].etag + 1, (size_t)2 * MD5_SIZE, md5s + i * MD5_SIZE))
+            return false;
+    struct digest_piece piece = {md5s, count * MD5_SIZE};
+    uint8_t md5[MD5_SIZE];
+    char hex[MD5_HEX_SIZE];
+    md5_of(&piece, 1, md5);
+    digest_hex(md5, sizeof(md5), hex);
+    snprintf(ret_etag, S3_ETAG_SIZE, "\"%s-%zu\"", hex, count);
+    return true;
 }
 
 // ---- abort --------------------------------------------------------------------------------

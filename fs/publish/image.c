@@ -301,7 +301,8 @@ int image_complete(struct image *image, struct call *call, struct err *err)
 {
     struct record *record = NULL;
     char predicted_etag[S3_ETAG_SIZE] = "";
-    if (image_predict_etag(image, predicted_etag) < 0)
+    // Stores that encrypt with KMS give another; then the record is stored once more under that.
+    if (!s3_multipart_etag(pump_parts(image->pump), image->plan->part_count, predicted_etag))
         predicted_etag[0] = '\0';
     int error = complete_with_record(image, call, predicted_etag, &record, err);
     if (error < 0 || image->is_unchanged || !record) {

@@ -8,26 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-int image_predict_etag(const struct image *image, char ret_etag[S3_ETAG_SIZE])
-{
-    const struct s3_part *parts = pump_parts(image->pump);
-    size_t count = image->plan->part_count;
-    auto_free uint8_t *md5s = malloc(count * MD5_SIZE);
-    if (!md5s)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++)
-        if (strlen(parts[i].etag) != 2 + 2 * MD5_SIZE ||
-            !digest_from_hex(parts[i].etag + 1, (size_t)2 * MD5_SIZE, md5s + i * MD5_SIZE))
-            return -EINVAL;
-    struct digest_piece piece = {md5s, count * MD5_SIZE};
-    uint8_t md5[MD5_SIZE];
-    char hex[MD5_HEX_SIZE];
-    md5_of(&piece, 1, md5);
-    digest_hex(md5, sizeof(md5), hex);
-    snprintf(ret_etag, S3_ETAG_SIZE, "\"%s-%zu\"", hex, count);
-    return 0;
-}
-
 static char *copy_text(const char *text)
 {
     return strdup(text ? text : "");

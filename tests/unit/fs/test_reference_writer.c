@@ -1,6 +1,6 @@
 // What a reference file's writer does with the writes, flushes and interrupts of real programs.
 // The engine is a fake that notes what it is asked and ends when the test says so.
-#include "fs/writer.h"
+#include "fs/reference_writer.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -86,15 +86,15 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&fake, 0, sizeof(fake));
-    const struct writer_options options = {.directory = "b/abc", .name = "x.ref"};
+    const struct reference_writer_options options = {.directory = "b/abc", .name = "x.ref"};
     struct err err;
-    return writer_new(&options, &writer, &err);
+    return reference_writer_new(&options, &writer, &err);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    writer_release(writer);
+    writer_release(writer, false);
     return 0;
 }
 
@@ -109,7 +109,7 @@ static void write_text(uint64_t offset, const char *text)
 static int flush_now(void)
 {
     int flushed = WAITING;
-    writer_flush(writer, true, reply, &flushed);
+    writer_flush(writer, WRITER_CLOSE, reply, &flushed);
     return flushed;
 }
 
@@ -163,7 +163,7 @@ static void a_last_line_without_newline_waits_in_flush(void **state)
     write_text(0, "r.example/a:1");
     assert_int_equal(wrote, 0);
     int flushed = WAITING;
-    writer_flush(writer, true, reply, &flushed);
+    writer_flush(writer, WRITER_CLOSE, reply, &flushed);
     assert_int_equal(flushed, WAITING);
     fake_ends(-ENOENT);
     assert_int_equal(flushed, -ENOENT);
@@ -186,7 +186,7 @@ static void comments_behind_published_lines_are_stored(void **state)
     write_text(strlen(LINE_A), "# the end");
     assert_int_equal(wrote, 0);
     int flushed = WAITING;
-    writer_flush(writer, true, reply, &flushed);
+    writer_flush(writer, WRITER_CLOSE, reply, &flushed);
     assert_int_equal(fake.request.line_count, 0);
     assert_string_equal(fake.file, LINE_A "# the end");
     fake_ends(0);
@@ -224,7 +224,7 @@ static void an_interrupt_answers_at_once_and_the_close_cancels(void **state)
     assert_int_equal(wrote, -EINTR);
     assert_int_equal(fake.cancels, 0);
     int flushed = WAITING;
-    writer_flush(writer, true, reply, &flushed);
+    writer_flush(writer, WRITER_CLOSE, reply, &flushed);
     assert_int_equal(fake.cancels, 1);
     fake_ends(-EINTR);
     assert_int_equal(flushed, -EINTR);
@@ -290,15 +290,15 @@ static void a_file_over_the_limit_is_refused(void **state)
 static void an_append_acts_on_the_new_lines_alone(void **state)
 {
     (void)state;
-    writer_release(writer);
-    const struct writer_options options = {
+    writer_release(writer, false);
+    const struct reference_writer_options options = {
         .directory = "b/abc",
         .name = "x.ref",
         .base = LINE_A,
         .base_size = strlen(LINE_A),
     };
     struct err err;
-    assert_int_equal(writer_new(&options, &writer, &err), 0);
+    assert_int_equal(reference_writer_new(&options, &writer, &err), 0);
     write_text(strlen(LINE_A), LINE_B);
     assert_int_equal(fake.request.line_count, 1);
     assert_string_equal(fake.request.lines[0].reference.repository, "b");

@@ -1,4 +1,4 @@
-#include "writer.h"
+#include "reference_writer.h"
 
 #include "base/buf.h"
 #include "base/scope.h"
@@ -14,7 +14,8 @@ struct parked {
     void *context;
 };
 
-struct writer {
+struct reference_writer {
+    struct writer writer;
     struct publish_engine *engine;
     char *directory;
     char *name;
@@ -36,7 +37,7 @@ struct writer {
     struct parked parked;
 };
 
-static void writer_free(struct writer *writer)
+static void writer_free(struct reference_writer *writer)
 {
     pthread_mutex_destroy(&writer->lock);
     buf_done(&writer->bytes);
@@ -54,40 +55,10 @@ static unsigned count_lines(const char *bytes, size_t size)
     return count;
 }
 
-int writer_new(const struct writer_options *options, struct writer **ret_writer, struct err *err)
-{
-    if (options->base_size > REFERENCE_FILE_LIMIT)
-        return err_set(err, EFBIG, "%s is larger than %d bytes already", options->name,
-                       REFERENCE_FILE_LIMIT);
-    struct writer *writer = calloc(1, sizeof(*writer));
-    if (!writer)
-        return err_no_memory(err);
-    pthread_mutex_init(&writer->lock, NULL);
-    writer->engine = options->engine;
-    writer->uid = options->uid;
-    writer->pid = options->pid;
-    writer->directory = strdup(options->directory);
-    writer->name = strdup(options->name);
-    // A last line without its newline is completed by what is written now: it is acted on again.
-    const char *newline =
-        options->base_size ? memrchr(options->base, '\n', options->base_size) : NULL;
-    writer->base_size = options->base_size;
-    writer->acted_size = newline ? (size_t)(newline + 1 - options->base) : 0;
-    writer->acted_lines = count_lines(options->base, writer->acted_size);
-    buf_init(&writer->bytes, REFERENCE_FILE_LIMIT);
-    if (!writer->directory || !writer->name ||
-        (options->base_size && buf_append(&writer->bytes, options->base, options->base_size) < 0)) {
-        writer_free(writer);
-        return err_no_memory(err);
-    }
-    *ret_writer = writer;
-    return 0;
-}
-
 // ---- acting on lines
 // -----------------------------------------------------------------------------
 
-static int fail_locked(struct writer *writer, const struct err *err)
+static int fail_locked(struct reference_writer *writer, const struct err *err)
 {
     publish_refuse(writer->engine, writer->directory, writer->name, err);
     return writer->error = -err->errnum;
@@ -96,7 +67,7 @@ static int fail_locked(struct writer *writer, const struct err *err)
 static void publish_done(void *context, int error, const struct err *err, const char *etag)
 {
     (void)err; // the engine has said it
-    struct writer *writer = context;
+    struct reference_writer *writer = context;
     pthread_mutex_lock(&writer->lock);
     struct publish *publish = TAKE(writer->publish);
     struct parked parked = writer->parked;
@@ -123,7 +94,7 @@ static void publish_done(void *context, int error, const struct err *err, const 
 
 // Acts on the lines in bytes [acted_size, end). Answers 0 with a publish under way (the caller
 // parks its request), 1 where there was nothing to publish, or -errno.
-static int act_locked(struct writer *writer, size_t end)
+static int act_locked(struct reference_writer *writer, size_t end)
 {
     struct reference_line *lines = NULL;
     size_t line_count = 0;
@@ -164,15 +135,16 @@ static int act_locked(struct writer *writer, size_t end)
 // ------------------------------------------------------------------------------------
 
 // Bytes that were written before and are written again: a stopped and continued cp.
-static bool is_rewrite_locked(const struct writer *writer, uint64_t offset, const void *bytes,
-                              size_t size)
+static bool is_rewrite_locked(const struct reference_writer *writer, uint64_t offset,
+                              const void *bytes, size_t size)
 {
     return offset >= writer->base_size && offset + size <= writer->bytes.size &&
            memcmp(writer->bytes.bytes + offset, bytes, size) == 0;
 }
 
 // 0: parked. 1: answer success now. -errno: answer that.
-static int take_write_locked(struct writer *writer, uint64_t offset, const void *bytes, size_t size)
+static int take_write_locked(struct reference_writer *writer, uint64_t offset, const void *bytes,
+                             size_t size)
 {
     struct err err;
     if (writer->error)
@@ -204,7 +176,8 @@ static int take_write_locked(struct writer *writer, uint64_t offset, const void 
 }
 
 // Parks or answers as the result says; unlocks.
-static void answer_and_unlock(struct writer *writer, int result, writer_reply reply, void *context)
+static void answer_and_unlock(struct reference_writer *writer, int result, writer_reply reply,
+                              void *context)
 {
     if (result == 0)
         writer->parked = (struct parked){reply, context};
@@ -213,14 +186,15 @@ static void answer_and_unlock(struct writer *writer, int result, writer_reply re
         reply(context, result > 0 ? 0 : result);
 }
 
-void writer_write(struct writer *writer, uint64_t offset, const void *bytes, size_t size,
-                  writer_reply reply, void *context)
+static void take_write(struct writer *base, uint64_t offset, const void *bytes, size_t size,
+                       writer_reply reply, void *context)
 {
+    struct reference_writer *writer = CONTAINER_OF(base, struct reference_writer, writer);
     pthread_mutex_lock(&writer->lock);
     answer_and_unlock(writer, take_write_locked(writer, offset, bytes, size), reply, context);
 }
 
-static int take_flush_locked(struct writer *writer, bool is_close)
+static int take_flush_locked(struct reference_writer *writer, bool is_close)
 {
     if (writer->error)
         return writer->error;
@@ -240,14 +214,17 @@ static int take_flush_locked(struct writer *writer, bool is_close)
     return 1;
 }
 
-void writer_flush(struct writer *writer, bool is_close, writer_reply reply, void *context)
+static void take_flush(struct writer *base, enum writer_flush how, writer_reply reply,
+                       void *context)
 {
+    struct reference_writer *writer = CONTAINER_OF(base, struct reference_writer, writer);
     pthread_mutex_lock(&writer->lock);
-    answer_and_unlock(writer, take_flush_locked(writer, is_close), reply, context);
+    answer_and_unlock(writer, take_flush_locked(writer, how != WRITER_SYNC), reply, context);
 }
 
-void writer_interrupt(struct writer *writer, void *context, int error)
+static void take_interrupt(struct writer *base, void *context, int error)
 {
+    struct reference_writer *writer = CONTAINER_OF(base, struct reference_writer, writer);
     struct parked parked = {0};
     pthread_mutex_lock(&writer->lock);
     if (writer->parked.reply && writer->parked.context == context) {
@@ -259,18 +236,10 @@ void writer_interrupt(struct writer *writer, void *context, int error)
         parked.reply(parked.context, error);
 }
 
-uint64_t writer_size(struct writer *writer)
+static void take_release(struct writer *base, bool is_abandoned)
 {
-    pthread_mutex_lock(&writer->lock);
-    uint64_t size = writer->bytes.size;
-    pthread_mutex_unlock(&writer->lock);
-    return size;
-}
-
-void writer_release(struct writer *writer)
-{
-    if (!writer)
-        return;
+    (void)is_abandoned; // lines that nobody waits for are not published either way
+    struct reference_writer *writer = CONTAINER_OF(base, struct reference_writer, writer);
     pthread_mutex_lock(&writer->lock);
     writer->is_released = true;
     bool is_idle = !writer->publish;
@@ -279,4 +248,45 @@ void writer_release(struct writer *writer)
     pthread_mutex_unlock(&writer->lock);
     if (is_idle)
         writer_free(writer);
+}
+
+// ---- making one --------------------------------------------------------------------------------
+
+static const struct writer_methods methods = {
+    .write = take_write,
+    .flush = take_flush,
+    .interrupt = take_interrupt,
+    .release = take_release,
+};
+
+int reference_writer_new(const struct reference_writer_options *options, struct writer **ret_writer,
+                         struct err *err)
+{
+    if (options->base_size > REFERENCE_FILE_LIMIT)
+        return err_set(err, EFBIG, "%s is larger than %d bytes already", options->name,
+                       REFERENCE_FILE_LIMIT);
+    struct reference_writer *writer = calloc(1, sizeof(*writer));
+    if (!writer)
+        return err_no_memory(err);
+    pthread_mutex_init(&writer->lock, NULL);
+    writer->writer.methods = &methods;
+    writer->engine = options->engine;
+    writer->uid = options->uid;
+    writer->pid = options->pid;
+    writer->directory = strdup(options->directory);
+    writer->name = strdup(options->name);
+    // A last line without its newline is completed by what is written now: it is acted on again.
+    const char *newline =
+        options->base_size ? memrchr(options->base, '\n', options->base_size) : NULL;
+    writer->base_size = options->base_size;
+    writer->acted_size = newline ? (size_t)(newline + 1 - options->base) : 0;
+    writer->acted_lines = count_lines(options->base, writer->acted_size);
+    buf_init(&writer->bytes, REFERENCE_FILE_LIMIT);
+    if (!writer->directory || !writer->name ||
+        (options->base_size && buf_append(&writer->bytes, options->base, options->base_size) < 0)) {
+        writer_free(writer);
+        return err_no_memory(err);
+    }
+    *ret_writer = &writer->writer;
+    return 0;
 }

@@ -1,0 +1,504 @@
+// Bytes in, replies out.
+#include "upload_private.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB (UINT64_C(1) << 20)
+
+enum {
+    PIECE_SIZE_FIRST = 8 * 1024 * 1024,
+    PIECES_OF_A_SIZE = 1000, // then the next are twice as large: nobody knows the file's size
+    CEILING_SHARE = 4,       // of the memory ceiling that one piece may take
+};
+
+// ---- the engine --------------------------------------------------------------------------------
+
+int upload_engine_new(const struct upload_engine_options *options,
+                      struct upload_engine **ret_engine, struct err *err)
+{
+    struct upload_engine *engine = calloc(1, sizeof(*engine));
+    if (!engine)
+        return err_no_memory(err);
+    engine->options = *options;
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_cond_init(&engine->has_ended, NULL);
+    if (workers_new("file", options->parallel, &engine->workers, err) < 0) {
+        upload_engine_free(engine);
+        return -err->errnum;
+    }
+    *ret_engine = engine;
+    return 0;
+}
+
+void upload_engine_free(struct upload_engine *engine)
+{
+    if (!engine)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    for (struct upload *upload = engine->first; upload; upload = upload->next)
+        call_cancel(&upload->call);
+    while (engine->first)
+        pthread_cond_wait(&engine->has_ended, &engine->lock);
+    pthread_mutex_unlock(&engine->lock);
+    workers_free(engine->workers);
+    pthread_cond_destroy(&engine->has_ended);
+    pthread_mutex_destroy(&engine->lock);
+    free(engine);
+}
+
+// ---- one upload's life -------------------------------------------------------------------------
+
+void piece_free(struct piece *piece)
+{
+    if (!piece)
+        return;
+    memory_give_back(piece->upload->engine->options.memory, piece->bytes, piece->ticket.size);
+    free(piece);
+}
+
+static void upload_free(struct upload *upload)
+{
+    struct upload_engine *engine = upload->engine;
+    piece_free(upload->filling);
+    piece_free(upload->spare);
+    write_intent_free(upload->intent);
+    pthread_mutex_destroy(&upload->lock);
+    free(upload->parts);
+    free(upload->key);
+    free(upload->directory);
+    free(upload->name);
+    pthread_mutex_lock(&engine->lock);
+    if (upload->at) {
+        *upload->at = upload->next;
+        if (upload->next)
+            upload->next->at = upload->at;
+    }
+    free(upload);
+    pthread_cond_broadcast(&engine->has_ended);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+static void log_retry(void *context, const struct err *cause, int64_t delay_ms)
+{
+    (void)delay_ms;
+    const struct upload *upload = context;
+    log_err(LOG_LEVEL_WARN, "trying again", cause, "key", upload->key, NULL);
+}
+
+// ---- taking bytes ------------------------------------------------------------------------------
+
+static bool has_failed_locked(const struct upload *upload)
+{
+    return upload->err.errnum != 0;
+}
+
+// What waits for memory has no use for it any more, unless it is just being granted.
+static void withdraw_locked(struct upload *upload)
+{
+    if (!upload->is_asking ||
+        !memory_withdraw(upload->engine->options.memory, &upload->spare->ticket))
+        return;
+    upload->is_asking = false;
+}
+
+static void fail_locked(struct upload *upload, const struct err *err)
+{
+    if (has_failed_locked(upload) || upload->phase == UPLOAD_DONE)
+        return;
+    upload->err = *err;
+    call_cancel(&upload->call);
+    withdraw_locked(upload);
+}
+
+static size_t piece_size(const struct upload *upload, size_t number)
+{
+    uint64_t most = memory_ceiling(upload->engine->options.memory) / CEILING_SHARE / MIB * MIB;
+    uint64_t size = (uint64_t)PIECE_SIZE_FIRST << ((number - 1) / PIECES_OF_A_SIZE);
+    if (most < S3_PART_SIZE_MIN)
+        most = S3_PART_SIZE_MIN;
+    return size < most ? size : most;
+}
+
+static void start_locked(struct upload *upload, struct task *task, void (*run)(struct task *))
+{
+    upload->running++;
+    task->run = run;
+    workers_add(upload->engine->workers, &upload->lane, task);
+}
+
+// A number, and a place for what the store will say of it.
+static bool add_part_locked(struct upload *upload, struct piece *piece, struct err *err)
+{
+    if (upload->part_count == S3_PARTS_MAX) {
+        err_set(err, EFBIG, "%s is larger than can be uploaded without knowing its size first",
+                upload->name);
+        return false;
+    }
+    if (upload->part_count == upload->part_room) {
+        size_t room = upload->part_room ? 2 * upload->part_room : 16;
+        struct s3_part *parts = realloc(upload->parts, room * sizeof(*parts));
+        if (!parts) {
+            err_no_memory(err);
+            return false;
+        }
+        upload->parts = parts;
+        upload->part_room = room;
+    }
+    piece->number = ++upload->part_count;
+    return true;
+}
+
+// The piece being filled goes on its way.
+static void send_locked(struct upload *upload)
+{
+    struct piece *piece = TAKE(upload->filling);
+    struct err err;
+    if (!add_part_locked(upload, piece, &err)) {
+        fail_locked(upload, &err);
+        piece_free(piece);
+        return;
+    }
+    if (upload->parts_state == UPLOAD_PARTS_BEGUN) {
+        start_locked(upload, &piece->task, upload_run_piece);
+        return;
+    }
+    piece->next = upload->waiting;
+    upload->waiting = piece;
+    if (upload->parts_state == UPLOAD_PARTS_NONE) {
+        upload->parts_state = UPLOAD_PARTS_BEGINNING;
+        start_locked(upload, &upload->task, upload_run_begin);
+    }
+}
+
+static void memory_granted(struct memory_ticket *ticket, void *bytes);
+
+// Asks for the next buffer, once the lock is gone.
+static struct memory_ticket *make_spare_locked(struct upload *upload)
+{
+    struct err err;
+    struct piece *piece = calloc(1, sizeof(*piece));
+    if (!piece) {
+        err_no_memory(&err);
+        fail_locked(upload, &err);
+        return NULL;
+    }
+    size_t number = upload->part_count + (upload->filling ? 2 : 1);
+    piece->upload = upload;
+    piece->ticket =
+        (struct memory_ticket){.size = piece_size(upload, number), .granted = memory_granted};
+    upload->spare = piece;
+    upload->is_asking = true;
+    return &piece->ticket;
+}
+
+static void fill(struct piece *piece, const uint8_t *bytes, size_t size)
+{
+    if (size)
+        memcpy(piece->bytes + piece->size, bytes, size);
+    piece->size += size;
+}
+
+// Takes the waiting write's bytes, all or none (an interrupted one was not taken): a write is
+// smaller than any piece. Answers with the ticket where there is no room yet.
+static struct memory_ticket *take_locked(struct upload *upload)
+{
+    size_t room = upload->filling ? upload->filling->ticket.size - upload->filling->size : 0;
+    size_t size = upload->write.size;
+    if (!upload->write.reply || upload->write.is_taken || upload->is_asking)
+        return NULL;
+    if (size > room && !upload->spare)
+        return make_spare_locked(upload);
+    size_t first = size < room ? size : room;
+    if (upload->filling)
+        fill(upload->filling, upload->write.bytes, first);
+    if (size > room) {
+        if (upload->filling)
+            send_locked(upload);
+        upload->filling = TAKE(upload->spare);
+        fill(upload->filling, upload->write.bytes + first, size - first);
+    }
+    upload->size_bytes += size;
+    upload->write.is_taken = true;
+    return NULL;
+}
+
+// ---- what comes next ---------------------------------------------------------------------------
+
+struct reply {
+    writer_reply reply;
+    void *context;
+    int error;
+};
+
+// Answers what can be answered; at most the write and the flush.
+static size_t collect_replies_locked(struct upload *upload, struct reply replies[2])
+{
+    size_t count = 0;
+    bool is_taken = upload->write.is_taken;
+    if (upload->write.reply && (is_taken || has_failed_locked(upload))) {
+        replies[count++] = (struct reply){upload->write.reply, upload->write.context,
+                                          is_taken ? 0 : -upload->err.errnum};
+        free(upload->write.bytes);
+        memset(&upload->write, 0, sizeof(upload->write));
+    }
+    if (upload->flush.reply && upload->phase == UPLOAD_DONE) {
+        replies[count++] =
+            (struct reply){upload->flush.reply, upload->flush.context, -upload->err.errnum};
+        memset(&upload->flush, 0, sizeof(upload->flush));
+    }
+    return count;
+}
+
+// Begins the last step when everything before it has ended.
+static void finish_locked(struct upload *upload)
+{
+    if (upload->running || upload->is_asking || upload->phase == UPLOAD_DONE)
+        return;
+    if (has_failed_locked(upload))
+        start_locked(upload, &upload->task, upload_run_undo);
+    else if (upload->phase == UPLOAD_COMPLETING)
+        start_locked(upload, &upload->task, upload_run_complete);
+}
+
+// Whoever changed something looks at what may happen now. Unlocks; may free the upload: all that
+// still needs it (its open handle, tasks, a ticket) is counted in what is looked at.
+static void go_on_and_unlock(struct upload *upload)
+{
+    struct reply replies[2];
+    struct memory_ticket *ticket = has_failed_locked(upload) ? NULL : take_locked(upload);
+    finish_locked(upload);
+    size_t count = collect_replies_locked(upload, replies);
+    bool is_over = upload->is_released && upload->phase == UPLOAD_DONE && !upload->running &&
+                   !upload->is_asking;
+    pthread_mutex_unlock(&upload->lock);
+    for (size_t i = 0; i < count; i++)
+        replies[i].reply(replies[i].context, replies[i].error);
+    if (is_over)
+        upload_free(upload);
+    else if (ticket)
+        memory_ask(upload->engine->options.memory, ticket);
+}
+
+static void memory_granted(struct memory_ticket *ticket, void *bytes)
+{
+    struct piece *piece = CONTAINER_OF(ticket, struct piece, ticket);
+    struct upload *upload = piece->upload;
+    struct err err;
+    pthread_mutex_lock(&upload->lock);
+    upload->is_asking = false;
+    piece->bytes = bytes;
+    if (!bytes) {
+        err_no_memory(&err);
+        fail_locked(upload, &err);
+    }
+    go_on_and_unlock(upload);
+}
+
+void upload_fail(struct upload *upload, const struct err *err)
+{
+    pthread_mutex_lock(&upload->lock);
+    fail_locked(upload, err);
+    pthread_mutex_unlock(&upload->lock);
+}
+
+void upload_is_done(struct upload *upload)
+{
+    pthread_mutex_lock(&upload->lock);
+    upload->phase = UPLOAD_DONE;
+    pthread_mutex_unlock(&upload->lock);
+}
+
+void upload_task_ended(struct upload *upload)
+{
+    pthread_mutex_lock(&upload->lock);
+    upload->running--;
+    while (upload->parts_state == UPLOAD_PARTS_BEGUN && upload->waiting) {
+        struct piece *piece = upload->waiting;
+        upload->waiting = piece->next;
+        start_locked(upload, &piece->task, upload_run_piece);
+    }
+    go_on_and_unlock(upload);
+}
+
+// ---- requests ----------------------------------------------------------------------------------
+
+// 0: the bytes are to be taken; 1: they were before; -errno.
+static int check_write_locked(struct upload *upload, uint64_t offset, struct err *err)
+{
+    if (has_failed_locked(upload))
+        return -upload->err.errnum;
+    if (upload->phase != UPLOAD_TAKING)
+        return err_set(err, EIO,
+                       "%s was stored when the process that opened it closed it; what is written "
+                       "afterwards has no place to go",
+                       upload->name);
+    if (upload->write.reply)
+        return -EBUSY;
+    if (offset != upload->size_bytes)
+        return err_set(err, EOPNOTSUPP,
+                       "%s is to be written from its beginning to its end: a write at byte %llu "
+                       "came when %llu were there",
+                       upload->name, (unsigned long long)offset,
+                       (unsigned long long)upload->size_bytes);
+    return 0;
+}
+
+static void take_write(struct writer *writer, uint64_t offset, const void *bytes, size_t size,
+                       writer_reply reply, void *context)
+{
+    struct upload *upload = CONTAINER_OF(writer, struct upload, writer);
+    struct err err = {0};
+    pthread_mutex_lock(&upload->lock);
+    int error = check_write_locked(upload, offset, &err);
+    uint8_t *copy = malloc(size ? size : 1);
+    if (error == 0 && !copy)
+        error = err_no_memory(&err);
+    if (err.errnum)
+        fail_locked(upload, &err);
+    if (error < 0) {
+        free(copy);
+    } else if (copy) {
+        memcpy(copy, bytes, size);
+        upload->write.reply = reply;
+        upload->write.context = context;
+        upload->write.bytes = copy;
+        upload->write.size = size;
+        upload->write.is_taken = false;
+    }
+    go_on_and_unlock(upload);
+    if (error < 0)
+        reply(context, error);
+}
+
+// No more bytes: what is there is completed.
+static void close_locked(struct upload *upload)
+{
+    upload->phase = UPLOAD_COMPLETING;
+    if (upload->filling && upload->parts_state != UPLOAD_PARTS_NONE)
+        send_locked(upload);
+    withdraw_locked(upload);
+    if (!upload->is_asking)
+        piece_free(TAKE(upload->spare));
+}
+
+// A shell closes its copy of a descriptor before the child writes: then there is nothing yet.
+static bool is_complete_now_locked(const struct upload *upload, enum writer_flush how)
+{
+    return (how == WRITER_SYNC || how == WRITER_CLOSE) && upload->phase == UPLOAD_TAKING &&
+           !upload->write.reply && !has_failed_locked(upload) &&
+           (upload->size_bytes || upload->is_touched);
+}
+
+static void take_flush(struct writer *writer, enum writer_flush how, writer_reply reply,
+                       void *context)
+{
+    struct upload *upload = CONTAINER_OF(writer, struct upload, writer);
+    struct err err;
+    pthread_mutex_lock(&upload->lock);
+    if (how == WRITER_CLOSE_KILLED && upload->phase == UPLOAD_TAKING) {
+        err_set(&err, ECANCELED, "the process that wrote it was killed");
+        fail_locked(upload, &err);
+    }
+    bool waits = is_complete_now_locked(upload, how);
+    int error = -upload->err.errnum;
+    if (waits) {
+        close_locked(upload);
+        upload->flush.reply = reply;
+        upload->flush.context = context;
+    }
+    go_on_and_unlock(upload);
+    if (!waits)
+        reply(context, error);
+}
+
+static void take_interrupt(struct writer *writer, void *context, int error)
+{
+    struct upload *upload = CONTAINER_OF(writer, struct upload, writer);
+    struct err err;
+    writer_reply reply = NULL;
+    pthread_mutex_lock(&upload->lock);
+    if (upload->write.reply && upload->write.context == context) {
+        reply = upload->write.reply;
+        free(upload->write.bytes);
+        memset(&upload->write, 0, sizeof(upload->write));
+    } else if (upload->flush.reply && upload->flush.context == context) {
+        reply = upload->flush.reply;
+        memset(&upload->flush, 0, sizeof(upload->flush));
+        err_set(&err, -error, "cancelled");
+        fail_locked(upload, &err);
+    }
+    go_on_and_unlock(upload);
+    if (reply)
+        reply(context, error);
+}
+
+static void take_release(struct writer *writer, bool is_abandoned)
+{
+    struct upload *upload = CONTAINER_OF(writer, struct upload, writer);
+    struct err err;
+    pthread_mutex_lock(&upload->lock);
+    upload->is_released = true;
+    bool is_wanted = upload->size_bytes || upload->is_fresh;
+    if (is_abandoned && is_wanted && upload->phase == UPLOAD_TAKING) {
+        err_set(&err, ECANCELED, "the mount ended before it was closed");
+        fail_locked(upload, &err);
+    } else if (upload->phase == UPLOAD_TAKING && !has_failed_locked(upload)) {
+        if (is_wanted)
+            close_locked(upload);
+        else
+            upload->phase = UPLOAD_DONE;
+    }
+    go_on_and_unlock(upload);
+}
+
+// ---- making one --------------------------------------------------------------------------------
+
+static const struct writer_methods methods = {
+    .write = take_write,
+    .flush = take_flush,
+    .interrupt = take_interrupt,
+    .release = take_release,
+};
+
+int upload_new(struct upload_engine *engine, const struct upload_request *request,
+               struct writer **ret_writer, struct err *err)
+{
+    struct upload *upload = calloc(1, sizeof(*upload));
+    if (!upload)
+        return err_no_memory(err);
+    upload->engine = engine;
+    upload->writer.methods = &methods;
+    upload->is_fresh = request->is_fresh;
+    upload->is_touched = request->is_touched;
+    pthread_mutex_init(&upload->lock, NULL);
+    call_init(&upload->call, engine->options.clock);
+    call_init(&upload->closing_call, engine->options.clock);
+    upload->call.on_retry = upload->closing_call.on_retry = log_retry;
+    upload->call.context = upload->closing_call.context = upload;
+    upload->directory = strdup(request->directory);
+    upload->name = strdup(request->name);
+    upload->key = tree_key(engine->options.tree, request->directory, request->name);
+    if (!upload->directory || !upload->name || !upload->key) {
+        upload_free(upload);
+        return err_no_memory(err);
+    }
+    if (write_intent_new(engine->options.intents, request->directory, &upload->intent, err) < 0 ||
+        write_intent_add(upload->intent, request->name, err) < 0) {
+        upload_free(upload);
+        return -err->errnum;
+    }
+    pthread_mutex_lock(&engine->lock);
+    upload->next = engine->first;
+    upload->at = &engine->first;
+    if (engine->first)
+        engine->first->at = &upload->next;
+    engine->first = upload;
+    pthread_mutex_unlock(&engine->lock);
+    *ret_writer = &upload->writer;
+    return 0;
+}

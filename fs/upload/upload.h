@@ -1,0 +1,62 @@
+// upload.h - one open of an ordinary file for writing: bytes in, an object out, whole or not at
+// all.
+//
+// Bytes are taken in order, from the beginning to the end, into buffers under the mount's memory
+// ceiling, and go to the store as the parts of a multipart upload while more are written; a file
+// that fits one buffer is put at once in the end. The object appears when
+//   - the process that opened the file closes it, or asks for it to be durable (fsync): what the
+//     store says is the answer;
+//   - nobody of it has the file open any more (a child wrote into it): nobody hears of a failure
+//     then but the log and status.tsv.
+// A file that a killed process had open is never completed: half of it would look whole.
+//
+// No silent replacement: the same bytes again are a success; others under the name of an existing
+// object are EEXIST, unless the mount has `overwrite`, and under releases/ even then. O_TRUNC by
+// itself destroys nothing.
+//
+// Holds no FUSE type. Every reply function is called exactly once, from any thread, no lock held.
+#pragma once
+
+#include "../memory.h"
+#include "../publish/intents.h"
+#include "../publish/status.h"
+#include "../tree.h"
+#include "../writer.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "s3.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct upload_engine; // the uploads of one mount
+
+struct upload_engine_options { // all the caller's
+    struct s3_client *client;
+    struct tree *tree;
+    struct status *status;
+    struct intents *intents;
+    struct memory *memory;
+    const struct clock *clock;
+    int parallel; // requests at once
+    bool may_overwrite;
+};
+int upload_engine_new(const struct upload_engine_options *options,
+                      struct upload_engine **ret_engine, struct err *err);
+// Cancels what is under way and waits until it has been undone. Accepts NULL.
+void upload_engine_free(struct upload_engine *engine);
+
+struct upload_request {
+    const char *directory;
+    const char *name;
+    // Created by this open, or truncated: it becomes an object even if nothing is written, when
+    // nobody has it open any more ...
+    bool is_fresh;
+    bool is_touched; // ... or when it is closed (a shell also closes before it lets a child write)
+};
+// Writes answer when the bytes were taken, which waits for memory. EOPNOTSUPP where an offset does
+// not continue; EFBIG past what an object can hold. The bytes of an interrupted write were not
+// taken; an interrupted flush cancels.
+int upload_new(struct upload_engine *engine, const struct upload_request *request,
+               struct writer **ret_writer, struct err *err);

@@ -1,0 +1,94 @@
+// upload_private.h - what upload.c (bytes in, replies out) and upload_store.c (requests to the
+// store) share.
+#pragma once
+
+#include "upload.h"
+
+#include "../workers.h"
+#include "base/call.h"
+#include "base/digest.h"
+
+#include <pthread.h>
+
+struct upload_engine {
+    struct upload_engine_options options;
+    struct workers *workers;
+    pthread_mutex_t lock; // guards what follows
+    pthread_cond_t has_ended;
+    struct upload *first; // all that have not been freed
+};
+
+// A buffer of the file.
+struct piece {
+    struct task task;
+    struct memory_ticket ticket;
+    struct upload *upload;
+    struct piece *next; // while it waits for the upload to begin
+    uint8_t *bytes;
+    size_t size;   // filled so far, of ticket.size
+    size_t number; // from 1, once it is on its way
+};
+
+enum upload_phase {
+    UPLOAD_TAKING,     // bytes
+    UPLOAD_COMPLETING, // there will be no more
+    UPLOAD_DONE,       // it is there, or never will be
+};
+
+enum upload_parts { UPLOAD_PARTS_NONE, UPLOAD_PARTS_BEGINNING, UPLOAD_PARTS_BEGUN };
+
+struct upload {
+    struct writer writer;
+    struct upload_engine *engine;
+    struct upload *next, **at; // the engine's list, its lock
+    char *directory;
+    char *name;
+    char *key;
+    struct write_intent *intent;
+    struct call call;         // taking and sending; cancelled by the first failure
+    struct call closing_call; // completing and undoing
+    struct lane lane;
+    struct task task;       // the one step that is not a piece's: begin, complete, undo
+    struct s3_upload store; // once parts have begun
+
+    pthread_mutex_t lock; // guards what follows
+    enum upload_phase phase;
+    enum upload_parts parts_state;
+    struct err err; // the first failure: it stays failed
+    bool is_fresh;
+    bool is_touched;
+    bool is_released;
+    struct piece *filling; // NULL: none yet
+    struct piece *spare;   // the next one
+    bool is_asking;        // for the spare's memory
+    struct piece *waiting; // full, the newest first, until the multipart upload has begun
+    size_t running;        // tasks
+    uint64_t size_bytes;   // taken
+    struct s3_part *parts; // by number - 1
+    size_t part_count;
+    size_t part_room;
+
+    struct { // a write that waits for memory; reply NULL: none
+        writer_reply reply;
+        void *context;
+        uint8_t *bytes;
+        size_t size;
+        bool is_taken;
+    } write;
+    struct { // a flush that waits for completion
+        writer_reply reply;
+        void *context;
+    } flush;
+};
+
+// upload.c: what a task may call, and how it ends: its last touch of the upload.
+void upload_fail(struct upload *upload, const struct err *err);
+void upload_task_ended(struct upload *upload);
+void upload_is_done(struct upload *upload);
+void piece_free(struct piece *piece); // accepts NULL
+
+// upload_store.c: tasks
+void upload_run_begin(struct task *task);
+void upload_run_piece(struct task *task);
+void upload_run_complete(struct task *task);
+void upload_run_undo(struct task *task);

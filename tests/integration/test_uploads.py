@@ -1,0 +1,196 @@
+"""Ordinary files written into the mount: whole or not at all, nothing silently replaced."""
+
+import errno
+import hashlib
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from mounted import wait_until
+from servers import faults, images
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def there(mount):
+    opened = mount()
+    (opened.path / "b").mkdir()
+    return opened
+
+
+def local(there, name, size, seed=1):
+    path = there.dir / name
+    path.write_bytes(images.random_bytes(size, seed))
+    return path
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 37 * MIB + 5])
+def test_cp_stores_every_byte(there, size):
+    file = local(there, "notes.bin", size)
+    done = there.run("cp", file, "b/")
+    assert (done.returncode, done.stderr) == (0, "")
+    wait_until(lambda: "b/notes.bin" in there.keys(), 10)  # an empty one: soon after its close
+    assert there.object("b/notes.bin") == file.read_bytes()
+    assert (there.path / "b/notes.bin").stat().st_size == size
+    assert there.run("cmp", file, "b/notes.bin").returncode == 0
+
+
+@pytest.mark.parametrize("script", [
+    "cat $1 >b/x", "dd if=$1 of=b/x bs=1M status=none", "dd if=$1 of=b/x bs=64k conv=fsync status=none",
+    "tee b/x <$1 >/dev/null", "install $1 b/x", "cp -p $1 b/x", "(head -c 100 $1; tail -c +101 $1) >b/x",
+    "cat <$1 >b/x; chmod 600 b/x; touch b/x", "head -c 1000 $1 >b/x && cmp -n 1000 $1 b/x && rm -f b/x; "
+    "cat $1 >b/y && cat b/y >b/z && cmp b/z $1",
+])
+def test_what_shells_do(mount, script):
+    there = mount(allow_delete=True)
+    (there.path / "b").mkdir()
+    file = local(there, "data", 300000)
+    done = there.sh("set -e; " + script, file)
+    assert (done.returncode, done.stderr) == (0, "")
+    for key in there.keys():
+        wait_until(lambda: there.object(key) == file.read_bytes(), 10)
+    assert there.keys()
+
+
+def test_an_empty_file_by_touch_is_there_at_once(there):
+    assert there.sh("touch b/empty && test -e b/empty && test ! -s b/empty").returncode == 0
+    assert there.object("b/empty") == b""
+    assert there.sh(": >b/void").returncode == 0
+    wait_until(lambda: "b/void" in there.keys(), 10)
+
+
+@pytest.mark.parametrize("size", [1000, 20 * MIB])
+@pytest.mark.parametrize("directory", ["b", "releases/v1"])
+def test_nothing_is_silently_replaced(there, size, directory):
+    (there.path / directory).mkdir(exist_ok=True, parents=True)
+    file, other = local(there, "one", size), local(there, "other", size, 2)
+    assert there.run("cp", file, directory + "/x").returncode == 0
+    modified = os.stat(there.path / directory / "x").st_mtime
+    time.sleep(1.1)
+    again = there.run("cp", file, directory + "/x")
+    assert (again.returncode, again.stderr) == (0, "")
+    refused = there.run("cp", other, directory + "/x")
+    assert refused.returncode == 1 and "File exists" in refused.stderr
+    state, why = there.why(directory)
+    assert state == "failed" and "already" in why
+    assert there.object(directory + "/x") == file.read_bytes()
+    assert os.stat(there.path / directory / "x").st_mtime == modified
+
+
+def test_overwrite_replaces_but_never_under_releases(mount):
+    there = mount(overwrite=True)
+    file, other = local(there, "one", 5000), local(there, "other", 20 * MIB, 2)
+    for directory in ("b", "releases/v1"):
+        (there.path / directory).mkdir(parents=True)
+        assert there.run("cp", file, directory + "/x").returncode == 0
+    assert there.run("cp", other, "b/x").returncode == 0
+    assert there.object("b/x") == other.read_bytes()
+    assert "File exists" in there.run("cp", other, "releases/v1/x").stderr
+    assert there.object("releases/v1/x") == file.read_bytes()
+
+
+def test_random_writes_and_appends_are_refused(there):
+    file = local(there, "data", 5000)
+    assert there.run("cp", file, "b/x").returncode == 0
+    for script in ("echo more >>b/x", "dd if=$1 of=b/y bs=1000 seek=2 count=1 conv=notrunc status=none",
+                   "truncate -s 100 b/x"):
+        done = there.sh(script, file)
+        assert done.returncode != 0 and "not supported" in done.stderr, script
+    assert there.object("b/x") == file.read_bytes()
+    assert there.keys() == ["b/x"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_writer_leaves_nothing(there, how):
+    """Half a file would look whole."""
+    for script in ("head -c 30000000 /dev/zero; sleep 60", "head -c 100 /dev/zero; sleep 60"):
+        child = there.start_command("bash", "-c", "(%s) | cat >b/half" % script,
+                                    start_new_session=True)
+        time.sleep(1.5)
+        os.killpg(child.pid, how)
+        child.wait(30)
+    time.sleep(1)
+    wait_until(lambda: not there.uploads(), 30)
+    assert there.keys() == [] and os.listdir(there.path / "b") == ["status.tsv"]
+    assert "was killed" in there.log()
+
+
+def test_a_child_may_write_what_its_parent_opened(there):
+    script = ("import subprocess\n"
+              "with open('b/log', 'wb') as log:\n"
+              "    subprocess.run('echo one; sleep 0.2; seq 1000', shell=True, stdout=log, check=True)\n")
+    done = there.run("/usr/bin/python3", "-c", script)
+    assert (done.returncode, done.stderr) == (0, "")
+    wait_until(lambda: "b/log" in there.keys(), 10)
+    assert there.object("b/log") == ("one\n" + "".join("%d\n" % i for i in range(1, 1001))).encode()
+
+
+def test_the_mount_stays_responsive_while_a_file_is_open(there):
+    with open(there.path / "b/slow", "wb") as slow:
+        slow.write(b"x" * 100000)
+        slow.flush()
+        assert there.run("ls", "b", timeout_s=10).stdout.split() == ["status.tsv"]
+        assert not (there.path / "b/slow").exists()
+        assert there.run("cp", local(there, "data", 100), "b/fast", timeout_s=10).returncode == 0
+    assert there.object("b/slow") == b"x" * 100000
+
+
+def test_unmounting_abandons_what_was_not_closed(mount):
+    there = mount()
+    (there.path / "b").mkdir()
+    file = open(there.path / "b/half", "wb", buffering=0)
+    file.write(bytes(20 * MIB))
+    there.signal(signal.SIGTERM)
+    assert there.wait() == 0
+    with pytest.raises(OSError):
+        file.close()
+    assert there.keys() == [] and there.uploads() == []
+
+
+@pytest.mark.parametrize("step", ["PUT", "POST"])
+def test_a_store_that_fails_is_told_and_leaves_nothing(mount, proxy, store, step):
+    front = proxy(store.endpoint)
+    there = mount(endpoint=front.url, sts_endpoint=store.endpoint)
+    (there.path / "b").mkdir()
+    front.inject(faults.s3_error(403, "AccessDenied"), step, "/b/x", count=None)
+    for size in (1000, 20 * MIB):
+        done = there.run("cp", local(there, "data", size), "b/x")
+        if size < MIB and step == "POST":
+            assert done.returncode == 0     # a small file is one PUT
+            continue
+        assert done.returncode == 1, (step, size)
+        assert there.why("b")[0] == "failed"
+    front.clear()
+    wait_until(lambda: not there.uploads(), 30)
+
+
+def test_many_at_once(there):
+    files = [local(there, "f%d" % at, 3 * MIB + at, at) for at in range(24)]
+    children = [there.start_command("cp", file, "b/") for file in files]
+    assert [child.wait(120) for child in children] == [0] * len(files)
+    for file in files:
+        assert hashlib.sha256(there.object("b/" + file.name)).digest() == hashlib.sha256(
+            file.read_bytes()).digest()
+
+
+def test_a_small_memory_ceiling_suffices(mount):
+    there = mount(memory="32M")
+    (there.path / "b").mkdir()
+    files = [local(there, "f%d" % at, 40 * MIB + at, at) for at in range(3)]
+    children = [there.start_command("cp", file, "b/") for file in files]
+    assert [child.wait(120) for child in children] == [0] * 3
+    assert all(there.object("b/" + file.name) == file.read_bytes() for file in files)
+
+
+def test_read_only_and_own_names(mount):
+    there = mount(ro=True)
+    assert there.sh("echo x >y").returncode != 0
+    other = mount()
+    for name in ("urls.tsv", "report.html", ".prereleasefs"):
+        with pytest.raises(OSError) as caught:
+            os.open(other.path / name, os.O_WRONLY | os.O_CREAT)
+        assert caught.value.errno in (errno.EPERM, errno.EISDIR)
