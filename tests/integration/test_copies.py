@@ -158,6 +158,17 @@ def test_a_second_name_sends_next_to_nothing(line, names, format_):
     assert (one == two) == (names == "NAME")
 
 
+@pytest.mark.parametrize("format_", FORMATS)
+def test_layers_of_no_bytes_come_last(line, format_):
+    """The layers end before the config begins: no midstate stands there."""
+    image = images.Image([layer("m"), layer("n"), images.raw_layer(b"")])
+    reference = line.push(image)
+    line.publish("b", "%s 1.%s tag=a/b:c" % (reference, format_))
+    line.publish("b", "%s 2.%s tag=a/b:c" % (reference, format_), name="2.ref")
+    assert line.copies() and line.sent() < SLACK
+    assert line.check_sha256("b", "2." + format_) == line.mount.object("b/1." + format_)
+
+
 def test_images_of_one_write_are_each_moved(line):
     """They become visible together: nothing can be copied from one to another."""
     one, two = image_of("AB"), image_of("ABs")
