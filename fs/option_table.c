@@ -312,6 +312,8 @@ const struct option option_table[] = {
     {"allow_delete", "", "off", "rm deletes objects", take_flag, FIELD(may_delete), 0, 0},
     {"list_ttl=", "SECONDS", "1", "how long a listing may be served from memory", take_seconds,
      FIELD(list_ttl_ms), 0, OPTIONS_LIST_TTL_MAX_S},
+    {"stall_timeout=", "SECONDS", "30", "a transfer without a byte for so long is tried again",
+     take_int, FIELD(stall_timeout_s), 1, OPTIONS_STALL_TIMEOUT_MAX_S},
     {"linkmode=", "MODE", "0444, 0440 with allow_other", "mode of files that hold links", take_mode,
      FIELD(link_mode), 0, 0},
     {"contact=", "TEXT", "none", "shown in report.html: whom to ask", take_text, FIELD(contact), 0,

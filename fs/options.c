@@ -214,6 +214,7 @@ static void fill_in_defaults(struct options *options)
         .parallel = 8,
         .memory_bytes = UINT64_C(128) << 20,
         .list_ttl_ms = 1000,
+        .stall_timeout_s = HTTP_STALL_TIMEOUT_MS / 1000,
         .link_mode = MODE_NOT_GIVEN,
         .log_level = LOG_LEVEL_INFO,
         .uid = getuid(),

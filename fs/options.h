@@ -22,6 +22,7 @@ enum {
     OPTIONS_PRESIGN_SESSION_MIN_S = 900,   // what STS takes
     OPTIONS_PRESIGN_SESSION_MAX_S = 43200, // likewise
     OPTIONS_LIST_TTL_MAX_S = 24 * 3600,
+    OPTIONS_STALL_TIMEOUT_MAX_S = 3600,
 };
 // A part is at least 5 MiB (S3_PART_SIZE_MIN); below this a publish could hardly overlap any two.
 #define OPTIONS_MEMORY_MIN (UINT64_C(16) << 20)
@@ -57,6 +58,7 @@ struct options {
     bool may_overwrite;
     bool may_delete;
     int64_t list_ttl_ms;
+    int stall_timeout_s;
 
     mode_t link_mode; // if not given: 0444, or 0440 with allow_other
     char *contact;

@@ -29,9 +29,12 @@ static int open_http(struct service *service, const struct s3_settings *settings
             return err_set(err, errno, "the CA certificates' file %s cannot be read: %s", file,
                            strerrordesc_np(errno));
     }
+    int stall_ms = service->options->stall_timeout_s * 1000;
     const struct http_options options = {
         .ca_bundle = path,
         .user_agent = "prereleasefs/" PRERELEASEFS_VERSION,
+        .connect_timeout_ms = stall_ms < HTTP_CONNECT_TIMEOUT_MS ? stall_ms : 0,
+        .stall_timeout_ms = stall_ms,
     };
     return http_client_new(&options, &service->http, err);
 }

@@ -189,9 +189,9 @@ struct s3_put {
     size_t metadata_count;
     enum s3_condition condition;
 };
-// A put without an answer at its last attempt, and a conditional one whose reply was lost and whose
-// repetition meets an object, are settled by reading that object: 0 when it has exactly these
-// bytes, whoever wrote them. EOPNOTSUPP with err->code NotImplemented: the store has no conditions.
+// A put whose reply was lost, or cannot be used, is settled by reading the object: 0 when it has
+// exactly these bytes, whoever wrote them. EOPNOTSUPP with err->code NotImplemented: the store has
+// no conditions.
 int s3_object_put(struct s3_client *client, struct call *call, const struct s3_put *put,
                   char ret_etag[S3_ETAG_SIZE], struct err *err);
 
@@ -230,8 +230,8 @@ int s3_multipart_copy_part(struct s3_client *client, struct call *call,
 // expected_size is the object's; identity names a metadata pair that only this upload has (NULL:
 // a lost reply cannot be settled). EEXIST: the condition failed, or another write of the key was
 // under way (err->code ConditionalRequestConflict: nothing may stand there after all; a new upload
-// is needed). EOPNOTSUPP with code NotImplemented: the store has no conditions. A failure that
-// no answer explains (ETIMEDOUT, EIO) leaves open what the store still does: abort, then look.
+// is needed). EOPNOTSUPP with code NotImplemented: the store has no conditions. Where no answer
+// explains a failure, the upload has been aborted, if that was possible, and the object looked at.
 // *ret_etag is "" on success where the store does not say it (Ceph RGW).
 int s3_multipart_complete(struct s3_client *client, struct call *call,
                           const struct s3_upload *upload, const struct s3_part *parts, size_t count,

@@ -249,8 +249,7 @@ static int obtain_bearer(struct registry_client *client, struct call *call, stru
         grant->refused.is_wrong = true;
         grant->login.is_set = false;
         err_wrap(err, "the credentials for %s (%s) are refused", host->name, grant->whose);
-        if (call->on_retry != NULL)
-            call->on_retry(call->context, err, 0);
+        call_tell(call, err, 0);
     }
     status = ask(client, call, url, NULL, grant, err);
     return status == -EACCES

@@ -187,7 +187,9 @@ bool registry_host_has_no_tls(const struct err *err)
 bool registry_host_failed(struct registry_client *client, struct host *host,
                           enum host_speech speech, const struct err *err)
 {
-    if (is_proven(speech) || (err->errnum != EIO && err->errnum != EPROTO))
+    // What waits for more than a TLS handshake may be one that speaks plain HTTP.
+    bool is_mute = err->errnum == ETIMEDOUT && speech == HOST_PERHAPS_TLS;
+    if (is_proven(speech) || (err->errnum != EIO && err->errnum != EPROTO && !is_mute))
         return false;
     // What was tried decides, not what is known now: another thread may have turned it since.
     enum host_speech next = speech == HOST_PERHAPS_PLAIN ? HOST_PERHAPS_TLS : HOST_PERHAPS_PLAIN;

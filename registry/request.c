@@ -160,11 +160,11 @@ static int run_round(struct round *round, bool is_last, struct err *err)
         status = -err->errnum;
     if (is_first)
         registry_host_leave(round->client, round->host);
-    if (advice == TOKEN_ANONYMOUS && round->call->on_retry != NULL) {
+    if (advice == TOKEN_ANONYMOUS)
         err_wrap(err, "the credentials for %s (%s) do not help", round->host->name,
                  round->use.whose);
-        round->call->on_retry(round->call->context, err, 0);
-    }
+    if (advice == TOKEN_ANONYMOUS || (advice == TOKEN_RENEWED && round->use.number != 0))
+        call_tell(round->call, err, 0);
     return advice != TOKEN_REFUSED && !is_last ? -EAGAIN : status;
 }
 
@@ -199,6 +199,8 @@ int registry_request_once(struct registry_client *client, struct call *call,
             break;
         http_response_done(ret_response);
     }
+    if (status == 0)
+        call_went_well(call);
     if (status < 0 && ret_response->status >= 300)
         status = explain_refusal(&round, err);
     registry_token_use_done(&round.use);

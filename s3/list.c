@@ -276,6 +276,20 @@ static int read_page(const struct buf *body, bool is_masked, struct s3_page *ret
     return r;
 }
 
+static int read_reply(void *context, struct s3_reply *reply, struct err *err)
+{
+    struct s3_page *ret_page = context;
+    struct buf *body = &reply->http.body;
+    int r = read_page(body, false, ret_page, err);
+    if (r == -EBADMSG) {
+        xml_mask(body->bytes, body->size);
+        r = read_page(body, true, ret_page, err);
+    }
+    if (r < 0 && r != -ENOMEM)
+        err->errnum = EPROTO; // whatever it was that XML's reader found: it is no S3
+    return r < 0 ? -err->errnum : 0;
+}
+
 int s3_list_page(struct s3_client *client, struct call *call, const char *prefix,
                  const char *delimiter, const char *start_after, const char *token, int max_keys,
                  struct s3_page *ret_page, struct err *err)
@@ -287,6 +301,8 @@ int s3_list_page(struct s3_client *client, struct call *call, const char *prefix
         .method = "GET",
         .query = {{"list-type", "2"}, {"encoding-type", "url"}, {"max-keys", max_keys_text}},
         .query_count = 3,
+        .read = read_reply,
+        .context = ret_page,
         .body_limit = XML_SIZE_MAX,
     };
     if (prefix && *prefix)
@@ -301,19 +317,7 @@ int s3_list_page(struct s3_client *client, struct call *call, const char *prefix
         request.query[request.query_count++] = (struct sigv4_pair){"start-after", start_after};
 
     auto_reply struct s3_reply reply;
-    int r = s3_request_send(&client->service, call, &request, &reply, err);
-    if (r < 0)
-        return r;
-    r = read_page(&reply.http.body, false, ret_page, err);
-    if (r == -EBADMSG) {
-        xml_mask(reply.http.body.bytes, reply.http.body.size);
-        r = read_page(&reply.http.body, true, ret_page, err);
-    }
-    if (r == -ENOMEM || r == 0)
-        return r;
-    err->errnum = EPROTO; // whatever it was that XML's reader found: it is no S3
-    return err_wrap(err, "listing %s at %s", client->service.bucket,
-                    s3_service_place(&client->service)->origin);
+    return s3_request_send(&client->service, call, &request, &reply, err);
 }
 
 void s3_page_done(struct s3_page *page)

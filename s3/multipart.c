@@ -21,15 +21,7 @@
 enum {
     NAMES_LIMIT = 16 * 1024,
     COPY_SOURCE_LIMIT = 8 * 1024,
-    // A copy of 5 GiB may take minutes in which not a byte comes; AWS sends white space
-    // meanwhile, others do not.
-    COPY_TIMEOUT_MS = 10 * 60 * 1000,
 };
-
-static int upload_failed(const struct s3_client *client, const char *key, struct err *err)
-{
-    return err_wrap(err, "upload of %s/%s", client->service.bucket, key);
-}
 
 // ---- create -------------------------------------------------------------------------------
 
@@ -44,6 +36,16 @@ static int on_created(void *context, const char *path, const char *text, struct 
     return 0;
 }
 
+static int read_created(void *context, struct s3_reply *reply, struct err *err)
+{
+    struct s3_upload *upload = context;
+    upload->id[0] = '\0';
+    int r = s3_reply_read(reply, on_created, upload, err);
+    if (r == 0 && !*upload->id)
+        r = err_set(err, EPROTO, "the store gives no upload id");
+    return r;
+}
+
 int s3_multipart_create(struct s3_client *client, struct call *call, const struct s3_put *put,
                         struct s3_upload *ret_upload, struct err *err)
 {
@@ -55,6 +57,10 @@ int s3_multipart_create(struct s3_client *client, struct call *call, const struc
     int r = s3_put_headers(put, headers, &count, &names, err);
     if (r < 0)
         return r;
+    auto_free struct s3_upload *upload = calloc(1, sizeof(*upload));
+    if (!upload)
+        return err_no_memory(err);
+    memcpy(upload->key, put->key, strlen(put->key) + 1);
     struct s3_request request = {
         .action = "s3:PutObject",
         .method = "POST",
@@ -64,22 +70,14 @@ int s3_multipart_create(struct s3_client *client, struct call *call, const struc
         .headers = headers,
         .header_count = count,
         .has_body = true,
+        .read = read_created,
+        .context = upload,
     };
     auto_reply struct s3_reply reply;
     r = s3_request_send(&client->service, call, &request, &reply, err);
-    if (r < 0)
-        return r;
-    auto_free struct s3_upload *upload = calloc(1, sizeof(*upload));
-    if (!upload)
-        return err_no_memory(err);
-    memcpy(upload->key, put->key, strlen(put->key) + 1);
-    r = s3_reply_read(&reply, on_created, upload, err);
-    if (r == 0 && !*upload->id)
-        r = err_set(err, EPROTO, "the store gives no upload id");
-    if (r < 0)
-        return upload_failed(client, put->key, err);
-    *ret_upload = *upload;
-    return 0;
+    if (r == 0)
+        *ret_upload = *upload;
+    return r;
 }
 
 // ---- parts --------------------------------------------------------------------------------
@@ -101,6 +99,7 @@ int s3_multipart_upload_part(struct s3_client *client, struct call *call,
         return r;
     char number[16];
     snprintf(number, sizeof(number), "%d", part_number);
+    struct s3_part part = {.number = part_number};
     struct s3_request request = {
         .action = "s3:PutObject",
         .method = "PUT",
@@ -111,17 +110,14 @@ int s3_multipart_upload_part(struct s3_client *client, struct call *call,
         .body_count = body_count,
         .has_body = true,
         .payload = S3_PAYLOAD_BULK,
+        .read = s3_etag_read,
+        .context = part.etag,
     };
     auto_reply struct s3_reply reply;
     r = s3_request_send(&client->service, call, &request, &reply, err);
-    if (r < 0)
-        return r;
-    struct s3_part part = {.number = part_number};
-    r = s3_etag_read(&reply.http, part.etag, err);
-    if (r < 0)
-        return upload_failed(client, upload->key, err);
-    *ret_part = part;
-    return 0;
+    if (r == 0)
+        *ret_part = part;
+    return r;
 }
 
 static int on_copied(void *context, const char *path, const char *text, struct err *err)
@@ -133,6 +129,16 @@ static int on_copied(void *context, const char *path, const char *text, struct e
         return err_set(err, EPROTO, "an ETag of %zu bytes", strlen(text));
     memcpy(part->etag, text, strlen(text) + 1);
     return 0;
+}
+
+static int read_copied(void *context, struct s3_reply *reply, struct err *err)
+{
+    struct s3_part *part = context;
+    part->etag[0] = '\0';
+    int r = s3_reply_read(reply, on_copied, part, err);
+    if (r == 0 && !*part->etag)
+        r = err_set(err, EPROTO, "the store answers without an ETag");
+    return r;
 }
 
 int s3_multipart_copy_part(struct s3_client *client, struct call *call,
@@ -154,6 +160,7 @@ int s3_multipart_copy_part(struct s3_client *client, struct call *call,
         return err_set(err, ENAMETOOLONG, "the key of a copy's source is too long");
     char range[64];
     snprintf(range, sizeof(range), "bytes=%" PRIu64 "-%" PRIu64, offset, offset + size - 1);
+    struct s3_part part = {.number = part_number};
     struct http_header headers[] = {
         {"x-amz-copy-source", buf_text(&source)},
         {"x-amz-copy-source-range", range},
@@ -170,18 +177,13 @@ int s3_multipart_copy_part(struct s3_client *client, struct call *call,
         .has_body = true,
         .is_about_etag = true,
         .may_fail_with_200 = true,
-        .stall_timeout_ms = COPY_TIMEOUT_MS,
+        .is_slow = true, // AWS sends white space while it copies, others nothing
+        .read = read_copied,
+        .context = &part,
     };
     auto_reply struct s3_reply reply;
     r = s3_request_send(&client->service, call, &request, &reply, err);
-    if (r < 0)
-        return r;
-    struct s3_part part = {.number = part_number};
-    r = s3_reply_read(&reply, on_copied, &part, err);
-    if (r == 0 && !*part.etag)
-        r = err_set(err, EPROTO, "the store answers without an ETag");
-    if (r < 0)
-        return upload_failed(client, upload->key, err);
-    *ret_part = part;
-    return 0;
+    if (r == 0)
+        *ret_part = part;
+    return r;
 }

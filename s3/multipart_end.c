@@ -14,9 +14,6 @@
 enum {
     // Every byte of each ETag escaped, and the tags around it.
     COMPLETE_BODY_LIMIT = S3_PARTS_MAX * (S3_ETAG_SIZE * 6 + 80),
-    // 10,000 parts may take minutes in which not a byte comes; AWS sends white space meanwhile,
-    // others do not.
-    COMPLETE_TIMEOUT_MS = 10 * 60 * 1000,
 };
 
 // ---- complete -----------------------------------------------------------------------------
@@ -95,13 +92,15 @@ static bool is_settled(void *context)
     return is_ours;
 }
 
-// Whether the last answer leaves open what became of the upload: none came, the store failed,
-// the body of a 200 said so or could not be read, or what is refused now may be what an earlier
-// attempt has done.
-static bool is_open(const struct s3_reply *reply, const struct err *err)
+static int read_completed(void *context, struct s3_reply *reply, struct err *err)
 {
-    bool is_refused = err->http_status >= 400 && err->http_status < 500;
-    return !is_refused || reply->is_in_doubt;
+    struct completion *completion = context;
+    completion->is_confirmed = false;
+    completion->etag[0] = '\0';
+    int r = s3_reply_read(reply, on_completed, completion, err);
+    if (r == 0 && !completion->is_confirmed)
+        r = err_set(err, EPROTO, "the store answers neither that it is done nor why not");
+    return r;
 }
 
 static int complete(struct completion *completion, const struct buf *xml,
@@ -123,22 +122,28 @@ static int complete(struct completion *completion, const struct buf *xml,
         .has_body = true,
         .may_fail_with_200 = true,
         .is_conflict_final = true, // S3 asks for a whole new upload then
+        .read = read_completed,
         .is_settled = is_settled,
         .context = completion,
-        .stall_timeout_ms = COMPLETE_TIMEOUT_MS,
+        .is_slow = true, // AWS sends white space while it joins 10,000 parts, others nothing
     };
     struct s3_client *client = completion->client;
     int r = s3_request_send(&client->service, completion->call, &request, reply, err);
     if (r == -EEXIST && err->http_status == 412)
         atomic_store(&client->has_refused_completion, true);
-    if (r < 0 || reply->is_settled)
-        return r;
-    r = s3_reply_read(reply, on_completed, completion, err);
-    if (r == 0 && !completion->is_confirmed)
-        r = err_set(err, EPROTO, "the store answers neither that it is done nor why not");
-    if (r < 0)
-        err_wrap(err, "completing the upload of %s/%s", client->service.bucket, upload->key);
     return r;
+}
+
+// No answer says what became of the upload, and the store may still be at it. Once it is aborted,
+// the object says it for good.
+static bool is_settled_by_abort(struct completion *completion, const struct s3_reply *reply,
+                                const struct err *err)
+{
+    struct err ignored = {0};
+    return reply->is_in_doubt && err->errnum != EINTR && completion->identity &&
+           s3_multipart_abort(completion->client, completion->call, completion->upload, &ignored) ==
+               0 &&
+           is_settled(completion);
 }
 
 int s3_multipart_complete(struct s3_client *client, struct call *call,
@@ -162,7 +167,7 @@ int s3_multipart_complete(struct s3_client *client, struct call *call,
     };
     auto_reply struct s3_reply reply;
     r = complete(&completion, &xml, condition, &reply, err);
-    if (r < 0 && is_open(&reply, err) && is_settled(&completion))
+    if (r < 0 && is_settled_by_abort(&completion, &reply, err))
         r = 0;
     if (r == 0 && ret_etag)
         memcpy(ret_etag, completion.etag, sizeof(completion.etag));

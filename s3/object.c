@@ -51,9 +51,9 @@ int s3_put_headers(const struct s3_put *put, struct http_header *headers, size_t
     return 0;
 }
 
-int s3_etag_read(const struct http_response *response, char ret_etag[S3_ETAG_SIZE], struct err *err)
+int s3_etag_read(void *ret_etag, struct s3_reply *reply, struct err *err)
 {
-    const char *etag = http_response_header(response, "etag");
+    const char *etag = http_response_header(&reply->http, "etag");
     if (!etag || strlen(etag) >= S3_ETAG_SIZE)
         return err_set(err, EPROTO, "the store answers without a usable ETag");
     memcpy(ret_etag, etag, strlen(etag) + 1);
@@ -80,9 +80,10 @@ static bool keep_metadata(struct s3_head *head, const char *name, const char *va
     return kept.name && kept.value;
 }
 
-static int read_head(const struct http_response *response, struct s3_head *head, struct err *err)
+static int fill_head(struct s3_reply *reply, struct s3_head *head, struct err *err)
 {
-    int r = s3_etag_read(response, head->etag, err);
+    const struct http_response *response = &reply->http;
+    int r = s3_etag_read(head->etag, reply, err);
     if (r < 0)
         return r;
     if (response->content_length < 0)
@@ -108,22 +109,29 @@ static int read_head(const struct http_response *response, struct s3_head *head,
     return 0;
 }
 
+static int read_head(void *context, struct s3_reply *reply, struct err *err)
+{
+    struct s3_head head = {0};
+    int r = fill_head(reply, &head, err);
+    if (r < 0)
+        s3_head_done(&head);
+    else
+        *(struct s3_head *)context = head;
+    return r;
+}
+
 int s3_object_head(struct s3_client *client, struct call *call, const char *key,
                    struct s3_head *ret_head, struct err *err)
 {
-    struct s3_request request = {.action = "s3:GetObject", .method = "HEAD", .key = key};
+    struct s3_request request = {
+        .action = "s3:GetObject",
+        .method = "HEAD",
+        .key = key,
+        .read = read_head,
+        .context = ret_head,
+    };
     auto_reply struct s3_reply reply;
-    int r = s3_request_send(&client->service, call, &request, &reply, err);
-    if (r < 0)
-        return r;
-    struct s3_head head = {0};
-    r = read_head(&reply.http, &head, err);
-    if (r < 0) {
-        s3_head_done(&head);
-        return err_wrap(err, "%s/%s", client->service.bucket, key);
-    }
-    *ret_head = head;
-    return 0;
+    return s3_request_send(&client->service, call, &request, &reply, err);
 }
 
 const char *s3_head_metadata(const struct s3_head *head, const char *name)
@@ -152,10 +160,13 @@ void s3_head_done(struct s3_head *head)
 int s3_object_get(struct s3_client *client, struct call *call, const char *key, size_t limit_bytes,
                   struct buf *ret_bytes, char ret_etag[S3_ETAG_SIZE], struct err *err)
 {
+    char etag[S3_ETAG_SIZE];
     struct s3_request request = {
         .action = "s3:GetObject",
         .method = "GET",
         .key = key,
+        .read = s3_etag_read, // asked for always: a proxy's login page has none
+        .context = etag,
         // Room for a refusal's document, however small the object may be.
         .body_limit = limit_bytes > S3_ERROR_BODY_LIMIT ? limit_bytes : S3_ERROR_BODY_LIMIT,
     };
@@ -166,10 +177,6 @@ int s3_object_get(struct s3_client *client, struct call *call, const char *key, 
                        limit_bytes);
     if (r < 0)
         return r;
-    char etag[S3_ETAG_SIZE]; // asked for always: a proxy's login page has none
-    r = s3_etag_read(&reply.http, etag, err);
-    if (r < 0)
-        return err_wrap(err, "%s/%s", client->service.bucket, key);
     if (ret_etag)
         memcpy(ret_etag, etag, sizeof(etag));
     *ret_bytes = reply.http.body;
@@ -202,34 +209,30 @@ static bool is_body(const struct s3_put *put, const struct buf *bytes)
     return offset == bytes->size;
 }
 
-// A conditional put met an object, after an earlier attempt whose reply was lost: is it ours?
-// Its bytes decide. The ETag alone would not: with SSE-KMS it is no MD5, though it looks like one.
-static int settle_put(struct s3_client *client, struct call *call, const struct s3_put *put,
-                      char ret_etag[S3_ETAG_SIZE], struct err *err)
-{
-    struct err refusal = *err;
-    auto_buf struct buf bytes = {0};
+// One put, over all its attempts.
+struct putting {
+    struct s3_client *client;
+    struct call *call;
+    const struct s3_put *put;
     char etag[S3_ETAG_SIZE];
-    int r = s3_object_get(client, call, put->key, (size_t)body_size(put), &bytes, etag, err);
-    if (r == 0 && is_body(put, &bytes)) {
-        if (ret_etag)
-            memcpy(ret_etag, etag, sizeof(etag));
-        return 0;
-    }
-    if (r == 0 || r == -EFBIG)
-        *err = refusal;
-    return -err->errnum;
+};
+
+static int read_put(void *context, struct s3_reply *reply, struct err *err)
+{
+    struct putting *putting = context;
+    return s3_etag_read(putting->etag, reply, err);
 }
 
-// No answer came that could be read: the object itself says whether it was stored after all.
-static int settle_unanswered(struct s3_client *client, struct call *call, const struct s3_put *put,
-                             char ret_etag[S3_ETAG_SIZE], struct err *err)
+// Whether the object has the put's bytes. Its ETag alone would not tell: with SSE-KMS it is no
+// MD5, though it looks like one.
+static bool is_stored(void *context)
 {
-    struct err failure = *err;
-    if (settle_put(client, call, put, ret_etag, err) == 0)
-        return 0;
-    *err = failure;
-    return -err->errnum;
+    struct putting *putting = context;
+    auto_buf struct buf bytes = {0};
+    struct err ignored = {0}; // what the put itself met says more
+    return s3_object_get(putting->client, putting->call, putting->put->key,
+                         (size_t)body_size(putting->put), &bytes, putting->etag, &ignored) == 0 &&
+           is_body(putting->put, &bytes);
 }
 
 int s3_object_put(struct s3_client *client, struct call *call, const struct s3_put *put,
@@ -243,6 +246,7 @@ int s3_object_put(struct s3_client *client, struct call *call, const struct s3_p
     int r = s3_put_headers(put, headers, &count, &names, err);
     if (r < 0)
         return r;
+    struct putting putting = {.client = client, .call = call, .put = put};
     struct s3_request request = {
         .action = "s3:PutObject",
         .method = "PUT",
@@ -253,18 +257,14 @@ int s3_object_put(struct s3_client *client, struct call *call, const struct s3_p
         .body_count = put->body_count,
         .has_body = true,
         .payload = S3_PAYLOAD_SIGNED,
+        .read = read_put,
+        .is_settled = is_stored,
+        .context = &putting,
     };
     auto_reply struct s3_reply reply;
     r = s3_request_send(&client->service, call, &request, &reply, err);
-    if (r == -EEXIST && reply.is_in_doubt)
-        return settle_put(client, call, put, ret_etag, err);
-    if (r < 0 && r != -EINTR && err->http_status < 400)
-        return settle_unanswered(client, call, put, ret_etag, err);
-    char etag[S3_ETAG_SIZE];
-    if (r == 0)
-        r = s3_etag_read(&reply.http, etag, err);
     if (r == 0 && ret_etag)
-        memcpy(ret_etag, etag, sizeof(etag));
+        memcpy(ret_etag, putting.etag, sizeof(putting.etag));
     return r;
 }
 

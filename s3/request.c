@@ -203,7 +203,7 @@ static int perform(struct attempt *attempt, struct http_response *ret_response, 
         .on_bytes = attempt_on_bytes,
         .context = attempt,
         .body_limit = request->body_limit,
-        .stall_timeout_ms = request->stall_timeout_ms,
+        .is_slow = request->is_slow,
     };
     return http_perform(sending->service->http, sending->call, &http, ret_response, err);
 }
@@ -305,6 +305,19 @@ static bool learn_clock(const struct attempt *attempt, const struct http_respons
 
 // ---- the loop -----------------------------------------------------------------------------
 
+// An answer that cannot be used is as good as none: what spoilt it may have passed.
+static int read_answer(const struct attempt *attempt, struct s3_reply *reply, struct err *err)
+{
+    const struct sending *sending = attempt->sending;
+    const struct s3_request *request = sending->request;
+    if (!request->read || request->read(request->context, reply, err) == 0)
+        return 0;
+    err_wrap(err, "%s on %s at %s", request->action, sending->subject, attempt->place->origin);
+    err->is_retryable = err->errnum != ENOMEM;
+    err->retry_after_ms = -1;
+    return -err->errnum;
+}
+
 enum outcome { OUTCOME_DONE, OUTCOME_AGAIN_NOW, OUTCOME_FAILED };
 
 // One attempt, from credentials to judgement. *err is filled unless it is DONE.
@@ -329,8 +342,15 @@ static enum outcome try_once(struct sending *sending, struct s3_reply *reply, st
     r = judge(&attempt, &reply->http, &verdict, err);
     bool is_clock_corrected = learn_clock(&attempt, &reply->http, verdict.is_from_service);
     if (r == 0)
-        return OUTCOME_DONE;
+        return read_answer(&attempt, reply, err) < 0 ? OUTCOME_FAILED : OUTCOME_DONE;
     return mend(&attempt, &verdict, is_clock_corrected) ? OUTCOME_AGAIN_NOW : OUTCOME_FAILED;
+}
+
+// Who refuses a request, or sends it elsewhere, has not done it.
+static bool may_have_taken_effect(const struct err *failure)
+{
+    int status = failure->http_status;
+    return status < 300 || (status >= 500 && status != 501);
 }
 
 static int send_until_settled(struct sending *sending, struct s3_reply *reply, struct err *err)
@@ -339,21 +359,26 @@ static int send_until_settled(struct sending *sending, struct s3_reply *reply, s
     for (int attempt = 1;; attempt++) {
         struct err failure = {0};
         enum outcome outcome = try_once(sending, reply, &failure);
-        if (outcome == OUTCOME_DONE)
+        if (outcome == OUTCOME_DONE) {
+            call_went_well(sending->call);
             return 0;
+        }
         if (request->has_progressed && request->has_progressed(request->context))
             attempt = 1;
-        if (outcome == OUTCOME_AGAIN_NOW)
+        if (outcome == OUTCOME_AGAIN_NOW) {
+            call_tell(sending->call, &failure, 0);
             continue;
+        }
+        reply->is_in_doubt |= may_have_taken_effect(&failure);
         bool is_again = call_should_retry(sending->call, attempt, &failure);
+        if (reply->is_in_doubt && failure.errnum != EINTR && request->is_settled &&
+            request->is_settled(request->context)) {
+            reply->is_settled = true;
+            return 0;
+        }
         if (!is_again) {
             *err = failure;
             return -err->errnum;
-        }
-        reply->is_in_doubt = true;
-        if (request->is_settled && request->is_settled(request->context)) {
-            reply->is_settled = true;
-            return 0;
         }
     }
 }

@@ -8,8 +8,10 @@
 //   - a clock that is off: corrected from the answer's Date, and the request sent once more.
 // Each of the last three at most once a request, and without waiting.
 //
-// Every request may be sent twice: the reply to the first may be lost. What the second then
-// answers (412, NoSuchUpload) is for the caller to judge, by reply->is_in_doubt.
+// Every request may be sent twice: the reply to the first may be lost, or be none that can be used.
+// What became of a request that may have taken effect is settled here too, by request->is_settled:
+// before it is sent again, and in the end, when no answer says (or what is refused now may be what
+// an earlier attempt has done).
 //
 // Bodies: S3_PAYLOAD_SIGNED puts the body's SHA-256 into the signature. S3_PAYLOAD_BULK saves
 // that where TLS guards the body. Over plain HTTP the store checks the SHA-256 all the same, or a
@@ -27,6 +29,8 @@ enum {
 };
 
 enum s3_payload { S3_PAYLOAD_SIGNED, S3_PAYLOAD_BULK };
+
+struct s3_reply;
 
 struct s3_request {
     const char *action; // what IAM calls it, for sentences: "s3:GetObject"
@@ -50,8 +54,11 @@ struct s3_request {
     // After a failed attempt: true when there was progress since the one before, so that attempts
     // are counted anew. May change what `headers` points to, and header_count. May be NULL.
     bool (*has_progressed)(void *context);
-    // Before another attempt of a request that is in doubt: true when it turns out to have taken
-    // effect, which ends it with 0 and no answer. May be NULL.
+    // Reads a 2xx's answer. An error says that it cannot be used, and then the request counts as
+    // not answered: it is tried again. May be called several times; may be NULL.
+    int (*read)(void *context, struct s3_reply *reply, struct err *err);
+    // Asked of a request that may have taken effect: true when it turns out that it has, which ends
+    // it with 0 and no answer. May be NULL.
     bool (*is_settled)(void *context);
     // Asked for 2xx answers only: true to have the body go to on_bytes. NULL: kept in memory.
     bool (*wants_bytes)(void *context, const struct http_response *response);
@@ -59,14 +66,14 @@ struct s3_request {
     int (*on_bytes)(void *context, const void *bytes, size_t size);
     void *context;
 
-    size_t body_limit;    // of the answer's body in memory; 0: HTTP_BODY_LIMIT
-    int stall_timeout_ms; // 0: the client's
+    size_t body_limit; // of the answer's body in memory; 0: HTTP_BODY_LIMIT
+    bool is_slow;      // the store may need minutes in which not a byte comes
 };
 
 struct s3_reply {
     struct http_response http;
     bool is_in_doubt; // an earlier attempt failed and may have taken effect nevertheless
-    bool is_settled;  // request->is_settled said so: there is no answer to read
+    bool is_settled;  // request->is_settled said so, and `read` has read nothing
 };
 
 // 0 for a 2xx; else -errno with *err filled, and the answer, where there was one, in *ret_reply

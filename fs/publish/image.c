@@ -329,10 +329,12 @@ int image_undo(struct image *image, struct call *call, struct err *err)
 {
     if (!image->has_upload)
         return 0;
-    int error = s3_multipart_abort(image->place->client, call, &image->upload, err);
-    if (error == 0)
-        image->has_upload = false;
-    return error;
+    for (int attempt = 1;; attempt++) {
+        int error = s3_multipart_abort(image->place->client, call, &image->upload, err);
+        image->has_upload = error < 0;
+        if (error == 0 || !call_should_insist(call, attempt, err))
+            return error;
+    }
 }
 
 void image_done(struct image *image)

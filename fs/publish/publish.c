@@ -17,14 +17,16 @@ enum {
     CONTROL_THREADS = 24,
     HASHER_THREADS_MAX = 8,
     END_LIMIT_MS = 10 * 1000, // at the mount's end: until uploads are left to the next mount
+    CLOSING_RETRIES = 16,     // of a publish's, kept for completing and undoing
 };
 
 // ---- starting ----------------------------------------------------------------------------------
 
 static void log_retry(void *context, const struct err *cause, int64_t delay_ms)
 {
-    const struct publish *publish = context;
+    struct publish *publish = context;
     char delay[32];
+    atomic_fetch_add(&publish->retries, 1);
     snprintf(delay, sizeof(delay), "%" PRId64, delay_ms);
     log_err(LOG_LEVEL_WARN, "trying again", cause, "directory", publish->directory, "file",
             publish->file, "delay_ms", delay, NULL);
@@ -59,8 +61,8 @@ static int init_publish(struct publish *publish, const struct publish_request *r
     struct publish_engine *engine = publish->engine;
     const struct publish_engine_options *options = &engine->options;
     atomic_init(&publish->references, 2); // the caller's and its own
-    call_init(&publish->call, options->clock);
     call_init(&publish->closing_call, options->clock);
+    call_init_part(&publish->call, &publish->closing_call, CLOSING_RETRIES);
     publish->call.on_retry = publish->closing_call.on_retry = log_retry;
     publish->call.context = publish->closing_call.context = publish;
     pthread_mutex_init(&publish->lock, NULL);

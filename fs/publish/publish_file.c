@@ -42,6 +42,20 @@ int publish_check_file(struct publish *publish, struct call *call, bool *ret_is_
                    publish->file);
 }
 
+// The images are published already, so nothing but EEXIST is taken for an answer at once.
+static int put_file(struct publish *publish, const struct s3_put *put, struct err *err)
+{
+    struct call *call = &publish->closing_call;
+    for (int attempt = 1;; attempt++) {
+        int error =
+            s3_object_put(publish->engine->options.client, call, put, publish->stored_etag, err);
+        if (error == 0)
+            return 0;
+        if (error == -EEXIST || !call_should_insist(call, attempt, err))
+            return err_wrap(err, "the images are published, but storing %s failed", publish->file);
+    }
+}
+
 int publish_store_file(struct publish *publish, struct err *err)
 {
     auto_free char *key = file_key(publish);
@@ -62,8 +76,5 @@ int publish_store_file(struct publish *publish, struct err *err)
         .condition = publish_is_release(publish) && !publish->own_etag ? S3_CONDITION_ABSENT
                                                                        : S3_CONDITION_NONE,
     };
-    if (s3_object_put(publish->engine->options.client, &publish->closing_call, &put,
-                      publish->stored_etag, err) < 0)
-        return err_wrap(err, "the images are published, but storing %s failed", publish->file);
-    return 0;
+    return put_file(publish, &put, err);
 }

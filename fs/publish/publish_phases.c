@@ -35,6 +35,25 @@ bool publish_has_failed(struct publish *publish)
 
 // ---- the end -----------------------------------------------------------------------------------
 
+// The sentence, if any, and how often something was tried again: the write's retries, since its
+// images share requests and luck.
+static void append_retries(const struct publish *publish, const char *sentence, struct buf *detail)
+{
+    int retries = atomic_load(&publish->retries);
+    (void)buf_append_text(detail, sentence);
+    if (retries > 0)
+        (void)buf_printf(detail, "%safter %d %s", *sentence ? "; " : "", retries,
+                         retries == 1 ? "retry" : "retries");
+}
+
+static void close_row(const struct publish *publish, struct image *image, enum status_state state,
+                      const char *sentence)
+{
+    auto_buf struct buf detail = BUF_INIT(2 * ERR_TEXT_SIZE);
+    append_retries(publish, sentence, &detail);
+    status_close(TAKE(image->status), state, buf_text(&detail));
+}
+
 static void say_image(struct publish *publish, size_t index)
 {
     struct publish_image *own = &publish->images[index];
@@ -47,27 +66,25 @@ static void say_image(struct publish *publish, size_t index)
                            ? "its zstd layers need Docker 23 or newer to load"
                            : "";
     if (image->is_unchanged || image->is_published) {
-        status_close(image->status, image->is_unchanged ? STATUS_UNCHANGED : STATUS_PUBLISHED,
-                     zstd);
+        close_row(publish, image, image->is_unchanged ? STATUS_UNCHANGED : STATUS_PUBLISHED, zstd);
         log_event(LOG_LEVEL_INFO, image->is_unchanged ? "unchanged" : "published", "key",
                   image->key, "reference", reference, "bytes", bytes, "digest",
                   image->resolved->manifest.digest, NULL);
     } else if (publish->cancelled) {
-        status_close(image->status, STATUS_CANCELLED, publish->err.text);
+        close_row(publish, image, STATUS_CANCELLED, publish->err.text);
         log_err(publish->cancelled == EINTR ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "cancelled",
                 &publish->err, "key", image->key, "reference", reference, NULL);
     } else if (index == publish->failed_at) {
-        status_close(image->status, STATUS_FAILED, publish->err.text);
+        close_row(publish, image, STATUS_FAILED, publish->err.text);
         log_err(LOG_LEVEL_ERROR, "not published", &publish->err, "key", image->key, "reference",
                 reference, NULL);
     } else {
         struct err err;
         err_set(&err, ECANCELED, "not published because %s, of the same write, failed",
                 publish->lines[publish->failed_at].name);
-        status_close(image->status, STATUS_CANCELLED, err.text);
+        close_row(publish, image, STATUS_CANCELLED, err.text);
         log_err(LOG_LEVEL_ERROR, "not published", &err, "key", image->key, NULL);
     }
-    image->status = NULL;
 }
 
 static bool has_uploads(const struct publish *publish)
@@ -109,9 +126,11 @@ static void run_store(struct task *task)
     struct publish *publish = CONTAINER_OF(task, struct publish, task);
     struct err err = {0};
     if (publish_store_file(publish, &err) < 0) {
+        auto_buf struct buf detail = BUF_INIT(2 * ERR_TEXT_SIZE);
+        append_retries(publish, err.text, &detail);
         publish_note_failure(publish, 0, &err);
         status_refused(publish->engine->options.status, publish->directory, publish->file, "-",
-                       err.text);
+                       buf_text(&detail));
         log_err(LOG_LEVEL_ERROR, "reference file not stored", &err, "directory", publish->directory,
                 "file", publish->file, NULL);
     }

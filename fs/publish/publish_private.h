@@ -44,8 +44,9 @@ struct publish {
     struct publish_engine *engine;
     struct publish *next, **previous_next; // the engine's list, its lock
     atomic_int references;
-    struct call call;         // everything up to completion; cancelled when one image fails
     struct call closing_call; // completing, undoing: not cancelled by failures
+    struct call call;         // a part of it: all up to completion; cancelled when one image fails
+    atomic_int retries;       // of both, as the log has them
     struct lane control_lane, fetch_lane, upload_lane, copy_lane; // publishes take turns
     struct image_place place;
     struct write_intent *intent;

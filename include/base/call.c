@@ -15,10 +15,18 @@ enum { SLEEP_SLICE_MS = 50 };
 
 void call_init(struct call *call, const struct clock *clock)
 {
-    *call = (struct call){.clock = clock};
+    *call = (struct call){.clock = clock, .budget = call};
     atomic_init(&call->is_cancelled, false);
     atomic_init(&call->retries_left, CALL_RETRIES);
     atomic_init(&call->retries_made, 0);
+    atomic_init(&call->requests_done, 0);
+}
+
+void call_init_part(struct call *call, struct call *whole, int spared)
+{
+    call_init(call, whole->clock);
+    call->budget = whole->budget;
+    call->retries_spared = spared;
 }
 
 void call_cancel(struct call *call)
@@ -28,9 +36,10 @@ void call_cancel(struct call *call)
 
 static bool take_retry(struct call *call)
 {
-    int left = atomic_load(&call->retries_left);
-    while (left > 0)
-        if (atomic_compare_exchange_weak(&call->retries_left, &left, left - 1))
+    atomic_int *budget = &call->budget->retries_left;
+    int left = atomic_load(budget);
+    while (left > call->retries_spared)
+        if (atomic_compare_exchange_weak(budget, &left, left - 1))
             return true;
     return false;
 }
@@ -69,8 +78,7 @@ bool call_should_retry(struct call *call, int attempt, struct err *err)
     uint32_t random = UINT32_MAX / 2; // without randomness the retries are merely less spread
     (void)digest_random(&random, sizeof(random));
     int64_t delay_ms = retry_delay_ms(attempt, err->retry_after_ms, random);
-    if (call->on_retry)
-        call->on_retry(call->context, err, delay_ms);
+    call_tell(call, err, delay_ms);
     if (!call_sleep(call, delay_ms)) {
         err_set(err, EINTR, "cancelled");
         return false;
@@ -98,6 +106,28 @@ bool call_wait(struct call *call, pthread_cond_t *condition, pthread_mutex_t *lo
     until.tv_nsec %= 1000000000L;
     pthread_cond_timedwait(condition, lock, &until);
     return !atomic_load(&call->is_cancelled);
+}
+
+bool call_should_insist(struct call *call, int attempt, struct err *err)
+{
+    if (err->is_retryable)
+        return false;
+    err->is_retryable = true;
+    err->retry_after_ms = -1;
+    return call_should_retry(call, attempt, err);
+}
+
+void call_went_well(struct call *call)
+{
+    unsigned done = atomic_fetch_add(&call->budget->requests_done, 1) + 1;
+    if (done % CALL_REQUESTS_A_RETRY == 0)
+        atomic_fetch_add(&call->budget->retries_left, 1);
+}
+
+void call_tell(struct call *call, const struct err *cause, int64_t delay_ms)
+{
+    if (call->on_retry)
+        call->on_retry(call->context, cause, delay_ms);
 }
 
 int64_t retry_delay_ms(int attempt, int retry_after_ms, uint32_t random)

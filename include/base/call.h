@@ -16,7 +16,8 @@
 
 enum {
     CALL_ATTEMPTS = 6,          // tries of one request, the first included
-    CALL_RETRIES = 64,          // retries of one call, over all its requests
+    CALL_RETRIES = 64,          // retries of one call, over all its requests, and ...
+    CALL_REQUESTS_A_RETRY = 8,  // ... one more for so many requests that went well
     RETRY_BASE_MS = 200,        // full jitter between 0 and base * 2^attempt ...
     RETRY_CAP_MS = 10 * 1000,   // ... capped here
     RETRY_AFTER_FLOOR_MS = 100, // a server that asks for less gets this
@@ -26,8 +27,11 @@ enum {
 struct call {
     const struct clock *clock;
     atomic_bool is_cancelled;
+    struct call *budget; // whose retries are spent: its own, or that of the call it is a part of
+    int retries_spared;  // so many it leaves to the others
     atomic_int retries_left;
     atomic_int retries_made;
+    atomic_uint requests_done;
     // Told of every retry before it waits; may be NULL. Called on the requesting thread, no locks
     // held.
     void (*on_retry)(void *context, const struct err *cause, int64_t delay_ms);
@@ -35,12 +39,23 @@ struct call {
 };
 
 void call_init(struct call *call, const struct clock *clock);
+// A call that spends the retries of `whole`, which must outlive it, but for the last `spared`; it
+// is told of and cancelled by itself.
+void call_init_part(struct call *call, struct call *whole, int spared);
 void call_cancel(struct call *call); // every request under way ends soon with -EINTR
 
 // After attempt number `attempt` (from 1) failed with *err: waits as the policy says and
 // answers true when the request should be tried again; false when err is final, the attempts or
 // the call's retries are used up. When cancelled, *err becomes EINTR and the answer is false.
 bool call_should_retry(struct call *call, int attempt, struct err *err);
+
+// After a failure that was final, of a request that must get through: as call_should_retry, but for
+// what a single request may not be tried again (a refusal, which may be a passing one, too). Not
+// after one that had its retries.
+bool call_should_insist(struct call *call, int attempt, struct err *err);
+void call_went_well(struct call *call); // a request of it has
+// Tells on_retry, where there is one, of a request that is sent again without spending a retry.
+void call_tell(struct call *call, const struct err *cause, int64_t delay_ms);
 
 bool call_sleep(struct call *call, int64_t delay_ms); // false when cancelled meanwhile
 

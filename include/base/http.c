@@ -224,8 +224,10 @@ static int explain_stop(const struct http_exchange *x, const char *host, struct 
         return err_set(err, -x->sink_result, "the bytes from %s could not be taken: %s", host,
                        describe(-x->sink_result));
     case HTTP_STOP_HEADERS:
-        return err_set(err, EFBIG, "the headers that %s answered are larger than %d bytes", host,
-                       HTTP_HEADERS_LIMIT);
+        err_set(err, EFBIG, "the headers that %s answered are larger than %d bytes", host,
+                HTTP_HEADERS_LIMIT);
+        err->is_retryable = true;
+        return -err->errnum;
     case HTTP_STOP_BODY:
         return err_set(err, EFBIG, "the body that %s answered is larger than %zu bytes", host,
                        x->response->body.limit);
@@ -280,8 +282,7 @@ static int perform_on(struct http_client *client, CURL *easy, struct http_exchan
     int r = build_headers(x->request, &headers, err);
     if (r < 0)
         return r;
-    int stall_timeout_ms =
-        x->request->stall_timeout_ms > 0 ? x->request->stall_timeout_ms : client->stall_timeout_ms;
+    int stall_timeout_ms = client->stall_timeout_ms * (x->request->is_slow ? HTTP_SLOW_FACTOR : 1);
     CURLcode code = set_options(client, x, easy, stall_timeout_ms, headers);
     if (code == CURLE_OK)
         code = curl_easy_perform(easy);

@@ -17,13 +17,14 @@
 enum {
     HTTP_CONNECT_TIMEOUT_MS = 10 * 1000,
     HTTP_STALL_TIMEOUT_MS = 30 * 1000, // no byte in either direction for this long; see below
+    HTTP_SLOW_FACTOR = 20,             // by which slow requests have longer: 10 minutes
     HTTP_HEADERS_LIMIT = 64 * 1024,    // bytes of one response's headers
     HTTP_BODY_LIMIT = 8 * 1024 * 1024, // bytes of a body kept in memory, unless a request differs
 };
 
 // A stall is less than one byte a second, averaged over about five seconds, for the whole seconds
 // of the timeout: it is noticed up to six seconds late. The wait for an answer's first byte is a
-// stall as well, so a request that takes the server long (completing an upload) needs a longer one.
+// stall as well, so a request that takes the server long (completing an upload) says is_slow.
 
 struct http_client;
 
@@ -79,8 +80,8 @@ struct http_request {
     int (*on_bytes)(void *context, const void *bytes, size_t size);
     void *context;
 
-    size_t body_limit;    // of response->body; 0: HTTP_BODY_LIMIT. Past it: EFBIG
-    int stall_timeout_ms; // 0: the client's
+    size_t body_limit; // of response->body; 0: HTTP_BODY_LIMIT. Past it: EFBIG
+    bool is_slow;      // has HTTP_SLOW_FACTOR times the client's stall timeout
 };
 
 // 0 when an HTTP response came back whole, whatever its status (a body that has neither a length

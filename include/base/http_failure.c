@@ -127,15 +127,19 @@ int http_failure_explain(const struct http_failure *f, struct err *err)
         return explain_lost(f, err);
     case CURLE_OUT_OF_MEMORY:
         // libcurl also says this of a single header line past its own limit of 100 KiB.
-        if (f->was_connected && !f->has_headers)
-            return err_set(err, EFBIG,
-                           "the headers that %s answered are too large, or memory is out", f->host);
-        return err_no_memory(err);
+        if (!f->was_connected || f->has_headers)
+            return err_no_memory(err);
+        err_set(err, EFBIG, "the headers that %s answered are too large, or memory is out",
+                f->host);
+        err->is_retryable = true;
+        return -err->errnum;
     case CURLE_URL_MALFORMAT:
         return err_set(err, EINVAL, "not a usable URL");
     case CURLE_UNSUPPORTED_PROTOCOL: // "HTTP/0.9": the answer began with no status line
     case CURLE_WEIRD_SERVER_REPLY:
-        return err_set(err, EIO, "%s did not answer in HTTP: %s", f->host, f->curl_text);
+        err_set(err, EIO, "%s did not answer in HTTP: %s", f->host, f->curl_text);
+        err->is_retryable = true;
+        return -err->errnum;
     default:
         return err_set(err, EIO, "the exchange with %s failed: %s", f->host,
                        f->curl_text[0] ? f->curl_text : curl_easy_strerror(f->code));

@@ -88,6 +88,7 @@ class Proxy:
         self._listener = None
         self.exchanges = []
         self.port = None
+        self.is_mute_to_tls = False         # as servers that wait for a line's end
         self.stopped = threading.Event()    # releases what stalls
 
     @property
@@ -199,6 +200,8 @@ class Proxy:
 
     def _serve_one(self, conversation, number):
         if conversation.client.speaks_tls():
+            if self.is_mute_to_tls:
+                conversation.wait(None)
             # As servers of plain HTTP do; clients that try both depend on it.
             conversation.client.sock.sendall(
                 b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n400 Bad Request")

@@ -139,6 +139,51 @@ static void final_errors_are_not_retried(void **state)
     assert_int_equal(atomic_load(&call.retries_made), 0);
 }
 
+static void what_must_get_through_is_insisted_on(void **state)
+{
+    (void)state;
+    struct call call;
+    call_init(&call, clock_system());
+    struct err err = {0};
+    err_set(&err, EACCES, "no");
+    assert_true(call_should_insist(&call, 1, &err));
+    err_set(&err, EACCES, "no");
+    assert_false(call_should_insist(&call, CALL_ATTEMPTS, &err));
+    make_retryable(&err, -1); // has had its retries
+    assert_false(call_should_insist(&call, 1, &err));
+    err_set(&err, EACCES, "no");
+    call_cancel(&call);
+    assert_false(call_should_insist(&call, 1, &err));
+    assert_int_equal(err.errnum, EINTR);
+}
+
+static void parts_share_a_budget(void **state)
+{
+    (void)state;
+    struct call whole;
+    struct call part;
+    struct err err = {0};
+    call_init(&whole, clock_system());
+    call_init_part(&part, &whole, 2);
+    atomic_store(&whole.retries_left, 3);
+    make_retryable(&err, 0);
+    assert_true(call_should_retry(&part, 1, &err));
+    assert_false(call_should_retry(&part, 1, &err)); // what is left is not for the part
+    assert_true(call_should_retry(&whole, 1, &err));
+    assert_true(call_should_retry(&whole, 1, &err));
+    assert_false(call_should_retry(&whole, 1, &err));
+    assert_int_equal(atomic_load(&part.retries_made), 1);
+    assert_int_equal(atomic_load(&whole.retries_made), 2);
+    // What goes well earns more, wherever it does
+    for (int i = 0; i < CALL_REQUESTS_A_RETRY; i++)
+        call_went_well(&part);
+    assert_true(call_should_retry(&whole, 1, &err));
+    assert_false(call_should_retry(&whole, 1, &err));
+    // Each is cancelled by itself
+    call_cancel(&part);
+    assert_false(atomic_load(&whole.is_cancelled));
+}
+
 struct told {
     int count;
     int64_t delay_ms;
@@ -330,6 +375,8 @@ int main(void)
         cmocka_unit_test(retry_after_header),
         cmocka_unit_test(retry_after_body),
         cmocka_unit_test(final_errors_are_not_retried),
+        cmocka_unit_test(what_must_get_through_is_insisted_on),
+        cmocka_unit_test(parts_share_a_budget),
         cmocka_unit_test(retries_are_told_and_waited_for),
         cmocka_unit_test(retries_run_out),
         cmocka_unit_test(cancelled_before),

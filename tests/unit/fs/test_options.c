@@ -64,6 +64,7 @@ static void test_defaults(void **state)
     assert_int_equal(options.format, ARCHIVE_FORMAT_TAR);
     assert_null(options.registries);
     assert_int_equal(options.parallel, 8);
+    assert_int_equal(options.stall_timeout_s, 30);
     assert_int_equal(options.memory_bytes, 128 << 20);
     assert_false(options.may_overwrite);
     assert_false(options.may_delete);
@@ -86,7 +87,8 @@ static void test_values(void **state)
         "region=eu-west-1,endpoint=http://127.0.0.1:9000,sts_endpoint=https://sts.example.org,"
         "addressing=path,profile=ci,presign_role=arn:aws:iam::123456789012:role/R,"
         "presign_session=900,expires=2,min_expires=1,kms_key=arn:aws:kms:eu:1:key/2,"
-        "platform=linux/arm64,format=tar.gz,parallel=128,memory=32M,overwrite,allow_delete,"
+        "platform=linux/"
+        "arm64,format=tar.gz,parallel=128,stall_timeout=3600,memory=32M,overwrite,allow_delete,"
         "list_ttl=0.25,linkmode=0440,contact=Jane\\, ext. 5,title=a\\\\b,log_level=debug,"
         "uid=1000,gid=1001,fmode=0400,dmode=700");
     assert_string_equal(options.region, "eu-west-1");
@@ -102,6 +104,7 @@ static void test_values(void **state)
     assert_string_equal(options.platform.architecture, "arm64");
     assert_int_equal(options.format, ARCHIVE_FORMAT_TAR_GZ);
     assert_int_equal(options.parallel, 128);
+    assert_int_equal(options.stall_timeout_s, 3600);
     assert_int_equal(options.memory_bytes, 32 << 20);
     assert_true(options.may_overwrite);
     assert_true(options.may_delete);
@@ -151,6 +154,7 @@ static void test_refused(void **state)
         const char *text;
         const char *word;
     } refused[] = {
+        {"stall_timeout=0", "from 1 to 3600"},
         {"parallel=0", "from 1 to 128"},
         {"parallel=129", "from 1 to 128"},
         {"parallel=+8", "from 1 to 128"},

@@ -107,6 +107,8 @@ static void how_a_host_is_found_out(void **state)
     fail_with(host, EIO, "closed", true, HOST_PERHAPS_TLS);
     fail_with(host, EIO, "closed", true, HOST_PERHAPS_PLAIN);
     fail_with(host, EIO, "closed", true, HOST_PERHAPS_TLS);
+    fail_with(host, ETIMEDOUT, "no connection", true, HOST_PERHAPS_PLAIN);
+    fail_with(host, EIO, "closed", true, HOST_PERHAPS_TLS);
     fail_with(host, EPROTO, "handshake: wrong version number", true, HOST_SPEAKS_PLAIN);
     fail_with(host, EIO, "closed", false, HOST_SPEAKS_PLAIN);
 

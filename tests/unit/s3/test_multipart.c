@@ -32,6 +32,10 @@
                "x-amz-meta-identity: " identity "\r\n",                                            \
             size, (int)sizeof(size) - 1                                                            \
     }
+#define ABORTED                                                                                    \
+    {                                                                                              \
+        204, ID, NULL, 0                                                                           \
+    }
 #define NOTHING                                                                                    \
     {                                                                                              \
         404, ID, NULL, 0                                                                           \
@@ -73,6 +77,7 @@ static void create(void **state)
     script_assert_header(f.script, 0, "x-amz-meta-identity", "me");
     script_assert_header(f.script, 0, "If-None-Match", NULL);
     script_assert_header(f.script, 0, "Content-Length", "0");
+    atomic_store(&f.call.retries_left, 0);
     assert_int_equal(s3_multipart_create(f.client, &f.call, &put, &made, &f.err), -EPROTO);
     assert_true(s3_multipart_create(f.client, &f.call, &put, &made, &f.err) < 0);
     fixture_stop(&f);
@@ -175,7 +180,7 @@ static void complete_sends(void **state)
     fixture_stop(&f);
 }
 
-enum { REPLIES_MAX = 5 };
+enum { REPLIES_MAX = 6 };
 
 static const struct {
     struct script_reply replies[REPLIES_MAX];
@@ -185,7 +190,7 @@ static const struct {
 } completions[] = {
     // The body of a 200 decides
     {{{200, ID, XML("InternalError"), 0}, NOTHING, DONE}, 3, 0, ""},
-    {{{200, ID, XML("InvalidPart"), 0}, NOTHING}, 2, EIO, "InvalidPart"},
+    {{{200, ID, XML("InvalidPart"), 0}, NOTHING, ABORTED, NOTHING}, 4, EIO, "InvalidPart"},
     // The reply is lost, and the object is ours: nothing is sent again
     {{LOST, HEAD("12345", "me")}, 2, 0, ""},
     {{{500, ID, XML("InternalError"), 0}, HEAD("12345", "me")}, 2, 0, ""},
@@ -197,18 +202,28 @@ static const struct {
     {{LOST, NOTHING, {404, ID, XML("NoSuchUpload"), 0}, HEAD("12345", "me")}, 4, 0, ""},
     {{LOST, NOTHING, {412, ID, XML("PreconditionFailed"), 0}, HEAD("12345", "me")}, 4, 0, ""},
     // ... or what somebody else has
-    {{LOST, NOTHING, {404, ID, XML("NoSuchUpload"), 0}, NOTHING}, 4, ENOENT, "NoSuchUpload"},
-    {{LOST, NOTHING, {412, ID, XML("PreconditionFailed"), 0}, HEAD("12345", "other")},
-     4,
+    {{LOST, NOTHING, {404, ID, XML("NoSuchUpload"), 0}, NOTHING, ABORTED, NOTHING},
+     6,
+     ENOENT,
+     "NoSuchUpload"},
+    {{LOST,
+      NOTHING,
+      {412, ID, XML("PreconditionFailed"), 0},
+      HEAD("12345", "other"),
+      ABORTED,
+      HEAD("12345", "other")},
+     6,
      EEXIST,
      "PreconditionFailed"},
+    // It takes effect while it is aborted
+    {{{200, ID, XML("InvalidPart"), 0}, NOTHING, ABORTED, HEAD("12345", "me")}, 4, 0, ""},
     // Refused at once: the object is not asked
     {{{412, ID, XML("PreconditionFailed"), 0}}, 1, EEXIST, "PreconditionFailed"},
     {{{404, ID, XML("NoSuchUpload"), 0}}, 1, ENOENT, "NoSuchUpload"},
     {{{403, ID, XML("AccessDenied"), 0}}, 1, EACCES, "AccessDenied"},
     {{{409, ID, XML("ConditionalRequestConflict"), 0}}, 1, EEXIST, "ConditionalRequestConflict"},
-    {{{501, ID, XML("NotImplemented"), 0}, NOTHING}, 2, EOPNOTSUPP, "NotImplemented"},
-    {{{200, ID, "nonsense", 0}, NOTHING}, 2, EPROTO, ""},
+    {{{501, ID, XML("NotImplemented"), 0}}, 1, EOPNOTSUPP, "NotImplemented"},
+    {{{200, ID, "nonsense", 0}, NOTHING, DONE}, 3, 0, ""},
     {{{200, ID, "nonsense", 0}, HEAD("12345", "me")}, 2, 0, ""},
 };
 
