@@ -23,8 +23,10 @@ from servers import faults, images
 
 MIB = 1 << 20
 TAG = "matrix/app:v1"
-CASE_LIMIT_S = 110      # 6 attempts, 10 s apart at most, and an abort that meets the same
-UNDONE_LIMIT_S = 20     # how long after cp's end the last abort may take
+CASE_LIMIT_S = 200      # 6 attempts, 10 s apart at most, and an abort that meets the same
+UNDONE_LIMIT_S = 60     # how long after cp's end the last abort may take
+STALL_S = 3             # the mounts' stall_timeout; noticed up to 6 s late
+LATE_S = 3              # how long after cp's end its last request may come
 NETWORK = {errno.EIO, errno.ETIMEDOUT, errno.EHOSTUNREACH}
 
 
@@ -75,6 +77,7 @@ def names_of(method, pattern):
         "part": method == "PUT" and "partNumber" in pattern,
         "create": method == "POST" and "uploads" in pattern,
         "complete": method == "POST" and "uploadId" in pattern,
+        "abort": method == "DELETE" and "uploadId" in pattern,
         "reference file": method == "PUT" and "x\\.ref" in pattern,
     }
     return {name for name, true in found.items() if true}
@@ -88,6 +91,9 @@ def _pattern(target, bucket):
     text = re.sub(r"(names/)[0-9a-f]{64}", r"\1[0-9a-f]+", text)
     text = re.sub(r"(\.tar/)[^/]*(\\\.json)", r"\1[^/]+\2", text)
     return "^" + text + "$"
+
+
+ABORT = Step("store", "DELETE", r"^/[^/?]+/run\d{4}/x\.tar\?uploadId=[^&]+$", 1, False, False)
 
 
 def steps_of(lane):
@@ -150,6 +156,20 @@ class Rewrite(faults.Fault):
         return head, [body]
 
 
+class Grow(faults.Fault):
+    """The answer's body is longer by so many MB of white space, before its last byte."""
+
+    def __init__(self, megabytes):
+        self._megabytes = megabytes
+
+    def answer(self, conversation, head, length, pieces):
+        body = b"".join(pieces)
+        head = head.without("content-length", "transfer-encoding")
+        head.lines.append("Content-Length: %d" % (len(body) + self._megabytes * 1000000))
+        return head, itertools.chain([body[:-1]], itertools.repeat(
+            b" " * 1000000, self._megabytes), [body[-1:]])
+
+
 class Endless(faults.Fault):
     """An answer that begins well and never ends."""
 
@@ -192,6 +212,7 @@ class Kind:
     head_errors: frozenset = frozenset()    # further ones: a HEAD's 400 does not say what it is
     is_outage: bool = False     # nothing goes until it is over, the abort neither
     limit_s: float = CASE_LIMIT_S
+    ways: tuple = ("moved", "copied")
 
 
 def refusal(status, code, message="scripted", **headers):
@@ -230,14 +251,9 @@ def _date(minutes):
         "%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + minutes * 60))))
 
 
-def _stall(lane, step):
-    return faults.Stall("request" if step.has_body else "middle" if step.has_answer else "before")
-
-
-def _may_stall(step):
-    """A few: each takes the 30 s of the time-out. (A completion and a copy may take 10 minutes.)"""
-    return step.nth == 1 and (step.method == "HEAD" or step.is_("manifest") or step.is_("create")
-                              or step.is_("reference file"))
+def _is_quick(step):
+    """A completion and a copy may take 20 times as long before they count as stalled."""
+    return not step.is_("complete") and not (step.is_("part") and not step.has_body)
 
 
 # What one request meets once. A publish that gives up on any of these without `errors` is wrong.
@@ -256,7 +272,9 @@ ONCE = {
         flat(faults.Flip), ANSWERED, frozenset({errno.EBADMSG, errno.EPROTO, errno.EIO})),
     "request has a flipped bit": Kind(
         flat(lambda: faults.Flip("server")), SENDS, frozenset({errno.EIO})),
-    "stall": Kind(_stall, _may_stall),
+    "stall before the answer": Kind(flat(lambda: faults.Stall("before"))),
+    "stall in the request": Kind(flat(lambda: faults.Stall("request")), SENDS),
+    "stall in the answer": Kind(flat(lambda: faults.Stall("middle")), ANSWERED),
     "500": Kind(refusal(500, "InternalError")),
     "502 of a proxy": Kind(flat(lambda: faults.Reply(
         502, "<html><body>Bad gateway</body></html>", {"Content-Type": "text/html"}))),
@@ -291,7 +309,7 @@ ONCE = {
         flat(lambda: faults.s3_error(200, "SlowDown")), step_is("complete")),
     "error in the 200 of a copy": Kind(
         flat(lambda: faults.s3_error(200, "InternalError")),
-        lambda step: step.is_("part") and not step.has_body),
+        lambda step: step.is_("part") and not step.has_body, ways=("copied",)),
     "412 on completion": Kind(refusal(412, "PreconditionFailed"), step_is("complete"),
                               frozenset({errno.EEXIST}), must_fail=True),
     "409 on completion": Kind(refusal(409, "ConditionalRequestConflict"), step_is("complete"),
@@ -318,8 +336,7 @@ ONCE = {
         flat(lambda: Endless(b" ", b" " * 65536)), lambda step: step.has_answer,
         frozenset({errno.EFBIG, errno.EPROTO, errno.EIO, errno.EBADMSG})),
     "manifest of 100 MB": Kind(
-        flat(lambda: Rewrite(lambda body: body[:-1] + b" " * 100000000 + body[-1:])),
-        step_is("manifest"), frozenset({errno.EFBIG}), must_fail=True),
+        flat(lambda: Grow(100)), step_is("manifest"), frozenset({errno.EFBIG}), must_fail=True),
 }
 
 # What every request of a kind meets, from the first on.
@@ -338,6 +355,7 @@ ALWAYS = {
                                      frozenset({errno.EBADMSG, errno.EPROTO, errno.EIO})),
     "request has a flipped bit": Kind(flat(lambda: faults.Flip("server")), SENDS,
                                       frozenset({errno.EIO})),
+    "stall": Kind(flat(lambda: faults.Stall("before")), _is_quick, frozenset(NETWORK)),
     "500": Kind(refusal(500, "InternalError"), ALL, frozenset({errno.EIO})),
     "502 of a proxy": Kind(flat(lambda: faults.Reply(502, "<html>Bad gateway</html>")), ALL,
                            frozenset({errno.EIO})),
@@ -389,11 +407,12 @@ class Missing(Wrong):
 
 
 class Lane:
-    """Runs cases one after another, in a bucket of its own."""
+    """Runs cases one after another, in a bucket of its own. `way`: layers are "moved", or
+    "copied" from what the bucket holds; or the completion is refused and all is "undone"."""
 
     _numbers = itertools.count(1)
 
-    def __init__(self, stack, registry, directory, bucket, with_copies=False, **options):
+    def __init__(self, stack, registry, directory, bucket, way, **options):
         self.bucket = bucket
         self.registry = stack.proxy(registry.url)
         self.store = stack.proxy(stack.store.endpoint)
@@ -401,9 +420,9 @@ class Lane:
                            "store": stack.proxy(stack.store.endpoint)}
         self._stack = stack
         self._dir = directory
-        self._options = {"memory": "16M", "parallel": 2, **options}
+        self._options = {"memory": "16M", "parallel": 2, "stall_timeout": STALL_S, **options}
         self._s3 = stack.store.client()
-        self._with_copies = with_copies
+        self._way = way
         self._kept = {}         # key -> bytes of what the cases begin with
         self._mounts = 0
         self._regions = itertools.cycle(["eu-west-1", "us-east-1"])
@@ -413,9 +432,11 @@ class Lane:
 
     def start(self):
         self.mount()
-        if self._with_copies:
+        if self._way == "copied":
             self._publish_older()
         self.expected, self.steps = self._clean_run()
+        if self._way == "undone":
+            self.steps = [ABORT]
         return self
 
     def stop(self):
@@ -462,6 +483,7 @@ class Lane:
     def _publish_older(self):
         done = self.there.publish("older", self.reference("matrix/older"), name="x.ref")
         assert done.returncode == 0, done.stderr
+        self._wait_for_quiet()
         for key in self.keys(""):
             self._kept[key] = self._get(key)
 
@@ -474,6 +496,10 @@ class Lane:
         digest = hashlib.sha256(self._get(directory + "/x.tar")).hexdigest()
         self._tidy()
         return digest, steps
+
+    def _doom(self):
+        """What is published now will not be completed."""
+        self.store.inject(faults.s3_error(403, "AccessDenied"), "POST", "uploadId=", count=None)
 
     def _publish(self):
         directory = "run%04d" % next(self._numbers)
@@ -501,11 +527,11 @@ class Lane:
         self._wait(is_quiet, "an intent remains")
 
     @staticmethod
-    def _wait(true, what):
-        deadline = time.monotonic() + UNDONE_LIMIT_S
+    def _wait(true, what, limit_s=UNDONE_LIMIT_S, wrong=Wrong):
+        deadline = time.monotonic() + limit_s
         while not true():
             if time.monotonic() > deadline:
-                raise Wrong(what)
+                raise wrong(what)
             time.sleep(0.03)
 
     def _tidy(self):
@@ -548,16 +574,20 @@ class Lane:
         proxy = self.proxy_of(step)
         rule = proxy.inject(kind.make(self, step), step.method, step.pattern,
                             nth=step.nth if count else 1, count=count)
+        if self._way == "undone":
+            self._doom()
         started = time.monotonic()
         try:
             done = self._copy(directory, kind.limit_s)
             seconds = time.monotonic() - started
-            row, logged = self._status(directory), self._logged(directory)
+            row, log = self._status(directory), self._logged(directory)
         finally:
             if kind.is_outage:
                 self._end_outage(proxy)
         try:
-            outcome = self._judge(directory, done, step, kind, rule, row, logged)
+            outcome = self._judge(directory, done, step, kind, rule, row, log)
+            if outcome.end == "told" and count:
+                raise Wrong("what passes is not overcome: " + outcome.sentence)
             outcome.seconds = seconds
         finally:
             proxy.clear()
@@ -572,17 +602,20 @@ class Lane:
         self.there.uploads_may_remain = True
         self.remount()
 
-    def _judge(self, directory, done, step, kind, rule, row, logged):
-        if not rule.matched:
-            raise Missing("the request did not come")
+    def _judge(self, directory, done, step, kind, rule, row, log):
+        self._wait(lambda: rule.matched, "the request did not come", LATE_S, Missing)
         if done.returncode == 0:
-            if kind.must_fail:
+            if kind.must_fail or self._way == "undone":
                 raise Wrong("succeeds")
             self._check_published(directory, row)
+            self._check_retries(row, log)
             return Outcome("published", 0, row["detail"] if row else "", rule.fired)
         number = _errno_of(done.stderr)
-        sentence = row["detail"] if row else logged
+        sentence = row["detail"] if row else _last_said(log)
         allowed = kind.errors | (kind.head_errors if "HEAD" == step.method else frozenset())
+        if self._way == "undone":
+            allowed = {errno.EACCES}
+        self._check_retries(row, log)
         if number not in allowed:
             raise Wrong("%s: %s" % (errno.errorcode.get(number, done.stderr), sentence))
         if not sentence or sentence == "-" or "\n" in sentence:
@@ -613,6 +646,16 @@ class Lane:
             raise Wrong("succeeds, and the state is %s: %s" % (row["state"], row["detail"]))
         self._wait(lambda: not self.uploads(), "succeeds, and an upload remains")
 
+    @staticmethod
+    def _check_retries(row, log):
+        """Every retry up to cp's end is in the log, and counted. (The note of what is uploaded
+        is deleted behind it.)"""
+        logged = len([line for line in log if " trying again " in line and " directory=" in line
+                      and not re.search(r"s3:DeleteObject on \S+/intents/", line)])
+        found = re.search(r"after (\d+) retr(y|ies)$", row["detail"]) if row else None
+        if row and logged != (int(found[1]) if found else 0):
+            raise Wrong("%d retries are logged: %s" % (logged, row["detail"]))
+
     def _check_tarball(self, directory):
         if hashlib.sha256(self._get(directory + "/x.tar")).hexdigest() != self.expected:
             raise Wrong("another tarball")
@@ -626,11 +669,9 @@ class Lane:
         return rows[-1] if rows else None
 
     def _logged(self, directory):
-        """What the log says, for where status.tsv cannot be looked up: before there was a
-        publish, and while the store cannot be listed."""
-        lines = [line for line in self.there.log().splitlines() if directory in line]
-        errors = [line for line in lines if " ERROR " in line]
-        return (errors or lines or [""])[-1]
+        """The log's lines on this case."""
+        return [line for line in self.there.log().splitlines()
+                if re.search(r"\b%s\b" % directory, line)]
 
     def _settle(self):
         """After a case: nothing of it may be left for the next one."""
@@ -638,6 +679,13 @@ class Lane:
             self._s3.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"],
                                             UploadId=upload["UploadId"])
         self._tidy()
+
+
+def _last_said(log):
+    """For where status.tsv cannot be looked up: before there was a publish, and while the store
+    cannot be listed."""
+    errors = [line for line in log if " ERROR " in line]
+    return (errors or log or [""])[-1]
 
 
 def _errno_of(stderr):
@@ -657,8 +705,8 @@ class Lanes:
         self.steps = self._lanes[0].steps
 
     def run(self, cases, remount_every=None):
-        """cases: (step, kind, count). Returns the outcomes; all that is wrong fails
-        at the end, in one list."""
+        """cases: (name, step, kind, count). Returns (name, outcome) of each; all that is wrong
+        fails at the end, in one list."""
         waiting = queue.Queue()
         for case in cases:
             waiting.put(case)
@@ -667,15 +715,15 @@ class Lanes:
         def work(lane):
             for done in itertools.count(1):
                 try:
-                    step, kind, count = waiting.get_nowait()
+                    name, step, kind, count = waiting.get_nowait()
                 except queue.Empty:
                     return
                 try:
-                    outcomes.append((step, lane.run_afresh(step, kind, count)))
+                    outcomes.append((name, lane.run_afresh(step, kind, count)))
                 except Wrong as problem:
-                    wrong.append("%s: %s" % (step, problem))
+                    wrong.append("%s: %s: %s" % (name, step, problem))
                 except (OSError, subprocess.SubprocessError) as problem:
-                    wrong.append("%s: %s: %s" % (step, problem, lane.replace_mount()))
+                    wrong.append("%s: %s: %s: %s" % (name, step, problem, lane.replace_mount()))
                 if remount_every and done % remount_every == 0:
                     lane.remount()
 
@@ -688,10 +736,10 @@ class Lanes:
 
 
 @contextlib.contextmanager
-def open_lanes(stack, registry, directory, count, **options):
+def open_lanes(stack, registry, directory, count, way, **options):
     """`count` lanes, started; what remains of them is what must not."""
     lanes = [Lane(stack, registry, directory / ("lane%d" % at),
-                  stack.bucket("matrix-%d-%s" % (next(_buckets), at)), **options)
+                  stack.bucket("matrix-%d-%s" % (next(_buckets), at)), way, **options)
              for at in range(count)]
     try:
         for lane in lanes:
