@@ -193,7 +193,7 @@ def s3_error(status, code, message="scripted", **headers):
 
 def registry_error(status, code, message="scripted", **headers):
     """The answer of a registry that refuses."""
-    body = json.dumps({"errors": [{"code": code, "message": message}]})
+    body = json.dumps({"errors": [{"code": code, "message": message}]}, ensure_ascii=False)
     return Reply(status, body, {"Content-Type": "application/json", **headers})
 
 
