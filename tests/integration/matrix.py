@@ -648,10 +648,10 @@ class Lane:
 
     @staticmethod
     def _check_retries(row, log):
-        """Every retry up to cp's end is in the log, and counted. (The note of what is uploaded
-        is deleted behind it.)"""
+        """Every retry up to cp's end is in the log, and counted. (Notes of what is uploaded and
+        claims of names are deleted behind it.)"""
         logged = len([line for line in log if " trying again " in line and " directory=" in line
-                      and not re.search(r"s3:DeleteObject on \S+/intents/", line)])
+                      and not re.search(r"s3:DeleteObject on \S+/(intents|names)/", line)])
         found = re.search(r"after (\d+) retr(y|ies)$", row["detail"]) if row else None
         if row and logged != (int(found[1]) if found else 0):
             raise Wrong("%d retries are logged: %s" % (logged, row["detail"]))
