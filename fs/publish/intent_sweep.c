@@ -397,7 +397,7 @@ int intent_sweep_abort(const struct intent_place *place, struct call *call,
 
 // ---- all of it ---------------------------------------------------------------------------------
 
-static int wait_until_settled(const struct intent_place *place, struct call *call, struct err *err)
+int intent_sweep_wait(const struct intent_place *place, struct call *call, struct err *err)
 {
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     pthread_cond_t never;
@@ -429,7 +429,7 @@ static int sweep_twice(const struct intent_place *place, struct call *call,
     int error = intent_sweep_abort(place, call, suspects, count, err);
     if (error == -EACCES || error == -EINTR)
         return error;
-    error = wait_until_settled(place, call, err);
+    error = intent_sweep_wait(place, call, err);
     if (error < 0)
         return error;
     error = intent_sweep_abort(place, call, suspects, count, err);

@@ -47,6 +47,8 @@ int intent_sweep_find(const struct intent_place *place, struct call *call,
 // error; its sentence names the permission that is missing, if that is it.
 int intent_sweep_abort(const struct intent_place *place, struct call *call,
                        struct intent_suspect *suspects, size_t count, struct err *err);
+// Waits INTENT_SETTLE_MS, unless cancelled: EINTR.
+int intent_sweep_wait(const struct intent_place *place, struct call *call, struct err *err);
 // All of it: finds, aborts, waits INTENT_SETTLE_MS, looks once more, and deletes the intents that
 // have nothing left. What fails is left to the next mount.
 int intent_sweep_run(const struct intent_place *place, struct call *call, struct err *err);

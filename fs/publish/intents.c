@@ -239,8 +239,9 @@ void write_intent_doubt(struct write_intent *own)
 // ---- the end -----------------------------------------------------------------------------------
 
 // Aborts what nobody has the id of: what this write's intent covers and no other's does. False
-// where that may not be all: a request whose reply was lost a moment ago may still be on its way.
-static bool settle_doubts(struct write_intent *own, struct call *call)
+// where that may not be all: a request whose reply was lost a moment ago may still be on its way,
+// and what another write may own as well, of this mount or of another, is left alone.
+static bool look_for_doubted(struct write_intent *own, struct call *call)
 {
     const struct intent_place *place = &own->intents->place;
     struct intent_list list = {0};
@@ -263,6 +264,17 @@ static bool settle_doubts(struct write_intent *own, struct call *call)
         log_err(LOG_LEVEL_WARN, "an upload may be left for the next mount to abort", &err,
                 "directory", own->intent.directory, NULL);
     return is_settled;
+}
+
+// Looks again after a while: the other write may just be deleting its intent.
+static bool settle_doubts(struct write_intent *own, struct call *call)
+{
+    enum { LOOKS = 3 };
+    struct err err;
+    for (int look = 1; !look_for_doubted(own, call); look++)
+        if (look == LOOKS || intent_sweep_wait(&own->intents->place, call, &err) < 0)
+            return false;
+    return true;
 }
 
 static void delete_object(struct write_intent *own, struct call *call)
