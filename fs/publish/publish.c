@@ -28,8 +28,9 @@ static void log_retry(void *context, const struct err *cause, int64_t delay_ms)
     char delay[32];
     atomic_fetch_add(&publish->retries, 1);
     snprintf(delay, sizeof(delay), "%" PRId64, delay_ms);
-    log_err(LOG_LEVEL_WARN, "trying again", cause, "directory", publish->directory, "file",
-            publish->file, "delay_ms", delay, NULL);
+    // A permission that is missing is named once, when nothing helped.
+    log_err(cause->errnum == EACCES ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "trying again", cause,
+            "directory", publish->directory, "file", publish->file, "delay_ms", delay, NULL);
 }
 
 static int init_images(struct publish *publish, struct err *err)

@@ -404,10 +404,15 @@ static void take_flush(struct writer *writer, enum writer_flush how, writer_repl
         err_set(&err, ECANCELED, "the process that wrote it was killed");
         fail_locked(upload, &err);
     }
-    bool waits = is_complete_now_locked(upload, how);
+    bool completes = is_complete_now_locked(upload, how);
+    // Whoever is told of a failure finds it in status.tsv, and no upload left.
+    bool is_being_undone =
+        has_failed_locked(upload) && upload->phase != UPLOAD_DONE && how != WRITER_CLOSE_KILLED;
+    bool waits = (completes || is_being_undone) && !upload->flush.reply;
     int error = -upload->err.errnum;
-    if (waits) {
+    if (completes)
         close_locked(upload);
+    if (waits) {
         upload->flush.reply = reply;
         upload->flush.context = context;
     }
