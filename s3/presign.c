@@ -11,11 +11,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     SESSION_AGE_MAX_MS = 5 * 60 * 1000, // older ones sign nothing new
-    WAIT_SLICE_MS = 100,                // how late a waiting thread notices that it was cancelled
     URL_TEXT_LIMIT = 16 * 1024,         // bytes of a link
 };
 
@@ -155,16 +153,9 @@ static bool is_fresh_locked(const struct s3_presigner *presigner)
 // Waits for the round that is under way. False when this thread's call was cancelled.
 static bool wait_locked(struct s3_presigner *presigner, struct call *call, uint64_t round)
 {
-    while (presigner->is_assuming && presigner->round == round) {
-        if (atomic_load(&call->is_cancelled))
+    while (presigner->is_assuming && presigner->round == round)
+        if (!call_wait(call, &presigner->changed, &presigner->lock))
             return false;
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += WAIT_SLICE_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        pthread_cond_clockwait(&presigner->changed, &presigner->lock, CLOCK_MONOTONIC, &until);
-    }
     return true;
 }
 
@@ -275,7 +266,7 @@ int s3_presigner_new(const struct s3_presigner_options *options, struct s3_clien
     presigner->clock = options->clock;
     presigner->granted_s = options->session_s;
     pthread_mutex_init(&presigner->lock, NULL);
-    pthread_cond_init(&presigner->changed, NULL);
+    call_wait_init(&presigner->changed);
     int r = options->role_arn ? prepare_role(presigner, options, err) : 0;
     struct s3_session *session = NULL;
     if (r == 0)

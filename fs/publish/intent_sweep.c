@@ -15,6 +15,7 @@
 enum {
     ASKED_AT_ONCE = 8,
     UPLOADS_SEEN_MAX = 100 * 1000, // of one listing, which holds longer keys too
+    LOOK_AT_CLOCK_MS = 100,
 };
 
 // ---- suspects ----------------------------------------------------------------------------------
@@ -399,18 +400,11 @@ int intent_sweep_abort(const struct intent_place *place, struct call *call,
 
 int intent_sweep_wait(const struct intent_place *place, struct call *call, struct err *err)
 {
-    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    pthread_cond_t never;
     int64_t until_ms = clock_monotonic_ms(place->clock) + INTENT_SETTLE_MS;
-    bool is_cancelled = false;
-    call_wait_init(&never);
-    pthread_mutex_lock(&lock);
-    while (!is_cancelled && clock_monotonic_ms(place->clock) < until_ms)
-        is_cancelled = !call_wait(call, &never, &lock);
-    pthread_mutex_unlock(&lock);
-    pthread_cond_destroy(&never);
-    pthread_mutex_destroy(&lock);
-    return is_cancelled ? err_set(err, EINTR, "cancelled") : 0;
+    while (clock_monotonic_ms(place->clock) < until_ms)
+        if (!call_sleep(call, LOOK_AT_CLOCK_MS))
+            return err_set(err, EINTR, "cancelled");
+    return 0;
 }
 
 static int delete_clear(const struct intent_place *place, struct call *call,

@@ -6,7 +6,6 @@
 
 #include "../workers.h"
 #include "base/call.h"
-#include "base/digest.h"
 
 #include <pthread.h>
 

@@ -38,3 +38,19 @@ static inline void parse_damaged(const char *bytes, size_t size, damage_parse pa
     }
     free(copy);
 }
+
+// Fails the test unless the parser takes the case; then damages it.
+static inline void check_taken(const char *name, const char *text, size_t size, damage_parse parse)
+{
+    if (parse_exactly(text, size, parse) < 0)
+        fail_msg("%s was refused", name);
+    parse_damaged(text, size, parse);
+}
+
+// Fails the test if the parser takes the case.
+static inline void check_refused(const char *name, const char *text, size_t size,
+                                 damage_parse parse)
+{
+    if (parse_exactly(text, size, parse) == 0)
+        fail_msg("%s was taken", name);
+}
