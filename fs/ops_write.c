@@ -397,6 +397,7 @@ static int new_upload(fuse_req_t req, const struct handle *handle, struct writer
     const struct upload_request request = {
         .directory = handle->inode->directory,
         .name = handle->inode->name,
+        .uid = handle->writing.uid,
         .is_fresh = handle->writing.is_fresh,
         .is_touched = atomic_load(&handle->inode->is_touched),
     };

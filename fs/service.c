@@ -209,6 +209,16 @@ static int open_engine(struct service *service, struct err *err)
     return publish_engine_new(&options, &service->engine, err);
 }
 
+static struct completion_place completion_place(struct service *service)
+{
+    return (struct completion_place){
+        .client = service->client,
+        .claims = &service->claims,
+        .prefix = service->options->prefix,
+        .is_record_refused = &service->is_record_refused,
+    };
+}
+
 static int open_uploads(struct service *service, struct err *err)
 {
     const struct upload_engine_options options = {
@@ -216,6 +226,8 @@ static int open_uploads(struct service *service, struct err *err)
         .tree = service->tree,
         .status = service->status,
         .intents = service->intents,
+        .records = service->records,
+        .place = completion_place(service),
         .memory = service->memory,
         .clock = service->clock,
         .parallel = service->options->parallel,
@@ -243,6 +255,8 @@ static int open_virtuals(struct service *service, struct err *err)
 
 static int open_rooms(struct service *service, struct err *err)
 {
+    service->claims =
+        (struct claims){.client = service->client, .prefix = service->options->prefix};
     int error = open_registry(service, err);
     if (error == 0)
         error = open_tree(service, err);

@@ -41,6 +41,8 @@ struct service {
     struct intents *intents;
     struct memory *memory;
     struct publish_engine *engine;
+    struct claims claims;
+    atomic_bool is_record_refused; // and that has been told
     struct upload_engine *uploads;
     struct virtuals *virtuals;
     struct readers *readers;

@@ -73,26 +73,10 @@ static int look_at_name(struct image *image, struct call *call, bool *ret_is_sam
 
 // ---- preparing ---------------------------------------------------------------------------------
 
-// A creation whose reply was lost has begun an upload all the same.
-static int create_upload(struct image *image, struct call *call, const struct s3_put *put,
-                         struct err *err)
-{
-    write_intent_declare(image->place->intent, call);
-    int retries_before = atomic_load(&call->retries_made);
-    int error = s3_multipart_create(image->place->client, call, put, &image->upload, err);
-    image->has_upload = error == 0;
-    bool is_refused = error < 0 && err->http_status >= 400 && err->http_status < 500;
-    if ((error < 0 && !is_refused) || atomic_load(&call->retries_made) != retries_before)
-        write_intent_doubt(image->place->intent);
-    return error;
-}
-
 static int begin_upload(struct image *image, struct call *call, struct err *err)
 {
-    uint8_t random[16];
-    if (!digest_random(random, sizeof(random)))
-        return err_set(err, EIO, "the kernel gives no random bytes");
-    digest_hex(random, sizeof(random), image->upload_token);
+    if (completion_token(image->upload_token, err) < 0)
+        return -err->errnum;
     char platform[100];
     registry_platform_format(&image->resolved->platform, platform);
     const struct s3_metadata metadata[] = {
@@ -108,7 +92,10 @@ static int begin_upload(struct image *image, struct call *call, struct err *err)
         .metadata = metadata,
         .metadata_count = ARRAY_SIZE(metadata),
     };
-    return create_upload(image, call, &put, err);
+    int error = completion_begin(image->place->client, image->place->intent, call, &put,
+                                 &image->upload, err);
+    image->has_upload = error == 0;
+    return error;
 }
 
 int image_prepare(struct image *image, struct call *call, struct err *err)

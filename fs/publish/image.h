@@ -14,6 +14,7 @@
 #include "base/call.h"
 #include "base/err.h"
 #include "claim.h"
+#include "completion.h"
 #include "intents.h"
 #include "layer_index.h"
 #include "plan.h"
@@ -62,7 +63,7 @@ struct image {
     struct layer_runs runs; // what of it the bucket holds
     struct plan *plan;
     bool has_upload;
-    char upload_token[33]; // IMAGE_METADATA_UPLOAD
+    char upload_token[COMPLETION_TOKEN_SIZE]; // IMAGE_METADATA_UPLOAD
     struct s3_upload upload;
 
     struct claim claim; // set by image_complete, until image_settle

@@ -3,10 +3,8 @@
 #include "base/scope.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static char *copy_text(const char *text)
 {
@@ -55,19 +53,18 @@ static int record_layers(const struct image *image, struct record *record)
 int image_make_record(const struct image *image, const char *etag, struct record **ret_record,
                       struct err *err)
 {
-    struct record *record = calloc(1, sizeof(*record));
+    char sha256[SHA256_HEX_SIZE];
+    pump_sha256(image->pump, sha256);
+    struct record *record =
+        record_new(image->key, etag, image->archive->size_bytes, sha256,
+                   clock_now_ms(image->place->clock), image->place->publisher_uid);
     if (!record)
         return err_no_memory(err);
     const struct registry_image *resolved = image->resolved;
     char platform[100];
     registry_platform_format(&resolved->platform, platform);
-    char host[256] = "";
-    gethostname(host, sizeof(host) - 1);
 
-    record->key = copy_text(image->key);
-    record->etag = copy_text(etag);
-    record->size_bytes = image->archive->size_bytes;
-    pump_sha256(image->pump, record->sha256);
+    record->has_image = true;
     record->format = image->line->format;
     record->reference = copy_text(image->line->reference.text);
     record->tag = copy_text(image->line->tag);
@@ -76,12 +73,8 @@ int image_make_record(const struct image *image, const char *etag, struct record
     memcpy(record->config_digest, resolved->config.digest, sizeof(record->config_digest));
     record->platform = copy_text(platform);
     record->has_zstd_layers = resolved->has_zstd_layers;
-    record->published_ms = clock_now_ms(image->place->clock);
-    record->publisher_host = copy_text(host);
-    record->publisher_uid = image->place->publisher_uid;
-    record->version = copy_text(PRERELEASEFS_VERSION);
-    if (record_layers(image, record) < 0 || !record->key || !record->etag || !record->reference ||
-        !record->tag || !record->platform || !record->publisher_host || !record->version) {
+    if (record_layers(image, record) < 0 || !record->reference || !record->tag ||
+        !record->platform) {
         record_free(record);
         return err_no_memory(err);
     }

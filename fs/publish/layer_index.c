@@ -125,7 +125,7 @@ static void open_source(void *context, size_t i)
             check_object(index, search->call, record->key, record->etag, record->size_bytes, &err);
     if (error < 0)
         note_error(finding, &err);
-    else if (record->format == search->archive->format)
+    else if (record->has_image && record->format == search->archive->format)
         finding->record = TAKE(record);
     record_free(record);
 }

@@ -3,8 +3,10 @@
 #include "../utf8.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     WORD_MAX = 1024,      // bytes of a reference, a tag, a platform, a media type
@@ -28,6 +30,69 @@ void record_free(struct record *record)
     free(record->version);
     free(record);
 }
+
+static bool copy_text(const char *text, char **ret_text)
+{
+    *ret_text = text ? strdup(text) : NULL;
+    return !text || *ret_text;
+}
+
+struct record *record_new(const char *key, const char *etag, uint64_t size_bytes,
+                          const char *sha256, int64_t published_ms, int64_t publisher_uid)
+{
+    char host[LINE_MAX_BYTES + 1] = "";
+    struct record *record = calloc(1, sizeof(*record));
+    if (!record)
+        return NULL;
+    gethostname(host, sizeof(host) - 1);
+    snprintf(record->sha256, sizeof(record->sha256), "%s", sha256);
+    record->size_bytes = size_bytes;
+    record->published_ms = published_ms;
+    record->publisher_uid = publisher_uid;
+    if (!copy_text(key, &record->key) || !copy_text(etag, &record->etag) ||
+        !copy_text(host, &record->publisher_host) ||
+        !copy_text(PRERELEASEFS_VERSION, &record->version)) {
+        record_free(record);
+        return NULL;
+    }
+    return record;
+}
+
+static bool copy_layers(const struct record *from, struct record *to)
+{
+    to->layers = calloc(from->layer_count ? from->layer_count : 1, sizeof(*to->layers));
+    if (!to->layers)
+        return false;
+    for (size_t i = 0; i < from->layer_count; i++) {
+        to->layers[i] = from->layers[i];
+        to->layer_count = i + 1;
+        if (!copy_text(from->layers[i].media_type, &to->layers[i].media_type))
+            return false;
+    }
+    return true;
+}
+
+struct record *record_copy(const struct record *record, const char *key, const char *etag,
+                           int64_t published_ms, int64_t publisher_uid)
+{
+    struct record *copy =
+        record_new(key, etag, record->size_bytes, record->sha256, published_ms, publisher_uid);
+    if (!copy || !record->has_image)
+        return copy;
+    copy->has_image = true;
+    copy->format = record->format;
+    copy->has_zstd_layers = record->has_zstd_layers;
+    memcpy(copy->source_digest, record->source_digest, sizeof(copy->source_digest));
+    memcpy(copy->manifest_digest, record->manifest_digest, sizeof(copy->manifest_digest));
+    memcpy(copy->config_digest, record->config_digest, sizeof(copy->config_digest));
+    if (!copy_text(record->reference, &copy->reference) || !copy_text(record->tag, &copy->tag) ||
+        !copy_text(record->platform, &copy->platform) || !copy_layers(record, copy)) {
+        record_free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
 static int refuse(struct err *err, const char *member, const char *reason)
 {
     return err_set(err, EBADMSG, "\"%s\" %s", member, reason);
@@ -138,5 +203,5 @@ int record_check(const struct record *record, struct err *err)
 {
     int error = check_object(record, err);
 
-    return error < 0 ? error : check_image(record, err);
+    return error < 0 || !record->has_image ? error : check_image(record, err);
 }

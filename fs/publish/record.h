@@ -1,5 +1,6 @@
-// record.h - what is known of one published tarball beyond the object itself: the truth for
-// urls.tsv, report.html and for recognising the same image again.
+// record.h - what is known of one object beyond the object itself, a published tarball or any other
+// file that this program stored: the truth for urls.tsv, report.html and for recognising the same
+// file again.
 //
 // A record belongs to one version of one object, (key, ETag), and is never changed: it is stored
 // at PREFIX.prereleasefs/records/DIRECTORY/NAME/ETAG.json, so that two hosts that race for a name
@@ -41,6 +42,12 @@ struct record {
     char *etag; // with quotes
     uint64_t size_bytes;
     char sha256[SHA256_HEX_SIZE]; // of the whole object
+    int64_t published_ms;
+    char *publisher_host;
+    int64_t publisher_uid;
+    char *version; // of this program
+
+    bool has_image; // a tarball; of any other file the rest is NULL, "" and 0
     enum archive_format format;
     char *reference;                            // as it was written
     char *tag;                                  // what docker load calls it
@@ -53,11 +60,16 @@ struct record {
     struct record_layer *layers;
     size_t layer_count;
     bool has_zstd_layers; // needs Docker 23
-    int64_t published_ms;
-    char *publisher_host;
-    int64_t publisher_uid;
-    char *version; // of this program
 };
+
+// What every record begins with; the publisher's host is this one. Without an image. NULL on no
+// memory.
+struct record *record_new(const char *key, const char *etag, uint64_t size_bytes,
+                          const char *sha256, int64_t published_ms, int64_t publisher_uid);
+// The same file under another key or ETag, published anew; layers and midstates included. NULL on
+// no memory.
+struct record *record_copy(const struct record *record, const char *key, const char *etag,
+                           int64_t published_ms, int64_t publisher_uid);
 
 // Whether it is one that record_parse would take: EBADMSG with the member that is not right.
 // Strings are fit to be shown on pages, offsets lie within the object, the tag is safe in a

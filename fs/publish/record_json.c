@@ -108,16 +108,13 @@ int record_format(const struct record *record, struct buf *ret_json, struct err 
     if (error < 0)
         return err_wrap(err, "a record that nobody could read");
     clock_format_rfc3339(record->published_ms, published);
-    auto_json json_t *image = image_to_json(record);
-    auto_json json_t *json =
-        !image ? NULL
-               : json_pack("{s:i, s:s, s:s, s:I, s:s, s:s, s:{s:s, s:I}, s:s, s:O}", "version",
-                           SHAPE_VERSION, "key", record->key, "etag", record->etag, "size",
-                           (json_int_t)record->size_bytes, "sha256", record->sha256, "published",
-                           published, "publisher", "host", record->publisher_host, "uid",
-                           (json_int_t)record->publisher_uid, "program", record->version, "image",
-                           image);
-    if (!json)
+    auto_json json_t *json = json_pack(
+        "{s:i, s:s, s:s, s:I, s:s, s:s, s:{s:s, s:I}, s:s}", "version", SHAPE_VERSION, "key",
+        record->key, "etag", record->etag, "size", (json_int_t)record->size_bytes, "sha256",
+        record->sha256, "published", published, "publisher", "host", record->publisher_host, "uid",
+        (json_int_t)record->publisher_uid, "program", record->version);
+    if (!json ||
+        (record->has_image && json_object_set_new(json, "image", image_to_json(record)) < 0))
         return err_no_memory(err);
     // Members stay in the order in which they were packed: the same record is the same bytes.
     if (json_dump_callback(json, append_json, ret_json, JSON_COMPACT) < 0 ||
@@ -346,8 +343,10 @@ int record_parse(const char *json, size_t size, struct record **ret_record, stru
     if (!record)
         return err_no_memory(err);
     int error = parse_object(root, record, err);
-    if (error == 0)
-        error = parse_image(json_object_get(root, "image"), record, err);
+    const json_t *image = json_object_get(root, "image");
+    record->has_image = image;
+    if (error == 0 && image)
+        error = parse_image(image, record, err);
     if (error == 0)
         error = record_check(record, err);
     if (error < 0)

@@ -214,6 +214,7 @@ static struct memory_ticket *take_locked(struct upload *upload)
     if (size > room && !upload->spare)
         return make_spare_locked(upload);
     size_t first = size < room ? size : room;
+    sha256_update(&upload->sha256, upload->write.bytes, size);
     if (upload->filling)
         fill(upload->filling, upload->write.bytes, first);
     if (size > room) {
@@ -479,6 +480,8 @@ int upload_new(struct upload_engine *engine, const struct upload_request *reques
     upload->engine = engine;
     upload->writer.methods = &methods;
     upload->is_fresh = request->is_fresh;
+    upload->uid = request->uid;
+    sha256_init(&upload->sha256);
     upload->is_touched = request->is_touched;
     pthread_mutex_init(&upload->lock, NULL);
     call_init(&upload->call, engine->options.clock);

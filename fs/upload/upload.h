@@ -10,6 +10,8 @@
 //     then but the log and status.tsv.
 // A file that a killed process had open is never completed: half of it would look whole.
 //
+// Its SHA-256 is computed on the way and stored as its record.
+//
 // No silent replacement: the same bytes again are a success; others under the name of an existing
 // object are EEXIST, unless the mount has `overwrite`, and under releases/ even then. O_TRUNC by
 // itself destroys nothing.
@@ -18,7 +20,9 @@
 #pragma once
 
 #include "../memory.h"
+#include "../publish/completion.h"
 #include "../publish/intents.h"
+#include "../publish/record_cache.h"
 #include "../publish/status.h"
 #include "../tree.h"
 #include "../writer.h"
@@ -29,6 +33,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct upload_engine; // the uploads of one mount
 
@@ -37,6 +42,8 @@ struct upload_engine_options { // all the caller's
     struct tree *tree;
     struct status *status;
     struct intents *intents;
+    struct record_cache *records;
+    struct completion_place place;
     struct memory *memory;
     const struct clock *clock;
     int parallel; // requests at once
@@ -50,6 +57,7 @@ void upload_engine_free(struct upload_engine *engine);
 struct upload_request {
     const char *directory;
     const char *name;
+    uid_t uid; // whose it is, for the record
     // Created by this open, or truncated: it becomes an object even if nothing is written, when
     // nobody has it open any more ...
     bool is_fresh;

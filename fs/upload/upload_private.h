@@ -6,6 +6,7 @@
 
 #include "../workers.h"
 #include "base/call.h"
+#include "base/digest.h"
 
 #include <pthread.h>
 
@@ -44,8 +45,10 @@ struct upload {
     char *name;
     char *key;
     struct write_intent *intent;
-    struct call call;         // taking and sending; cancelled by the first failure
-    struct call closing_call; // completing and undoing
+    uid_t uid;
+    char token[COMPLETION_TOKEN_SIZE]; // of the object's metadata, once parts have begun
+    struct call call;                  // taking and sending; cancelled by the first failure
+    struct call closing_call;          // completing and undoing
     struct lane lane;
     struct task task;       // the one step that is not a piece's: begin, complete, undo
     struct s3_upload store; // once parts have begun
@@ -63,6 +66,7 @@ struct upload {
     struct piece *waiting; // full, the newest first, until the multipart upload has begun
     size_t running;        // tasks
     uint64_t size_bytes;   // taken
+    struct sha256 sha256;  // of them
     struct s3_part *parts; // by number - 1
     size_t part_count;
     size_t part_room;

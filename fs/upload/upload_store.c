@@ -2,6 +2,7 @@
 #include "upload_private.h"
 
 #include "../path.h"
+#include "../publish/image.h"
 #include "base/log.h"
 #include "base/scope.h"
 
@@ -21,15 +22,15 @@ static const struct upload_engine_options *options_of(const struct upload *uploa
 void upload_run_begin(struct task *task)
 {
     struct upload *upload = CONTAINER_OF(task, struct upload, task);
-    const struct s3_put put = {.key = upload->key};
+    const struct s3_metadata metadata = {IMAGE_METADATA_UPLOAD, upload->token};
+    const struct s3_put put = {.key = upload->key, .metadata = &metadata, .metadata_count = 1};
     struct err err = {0};
-    write_intent_declare(upload->intent, &upload->call);
-    int error =
-        s3_multipart_create(options_of(upload)->client, &upload->call, &put, &upload->store, &err);
-    if (error < 0) {
-        write_intent_doubt(upload->intent);
+    int error = completion_token(upload->token, &err);
+    if (error == 0)
+        error = completion_begin(options_of(upload)->client, upload->intent, &upload->call, &put,
+                                 &upload->store, &err);
+    if (error < 0)
         upload_fail(upload, &err);
-    }
     pthread_mutex_lock(&upload->lock);
     upload->parts_state = error < 0 ? UPLOAD_PARTS_NONE : UPLOAD_PARTS_BEGUN;
     pthread_mutex_unlock(&upload->lock);
@@ -70,6 +71,47 @@ static int other_stands(const struct upload *upload, struct err *err)
                        : " without -o overwrite: remove it first, or choose another name");
 }
 
+// ---- the record --------------------------------------------------------------------------------
+
+static int make_record(void *context, const char *etag, struct record **ret_record, struct err *err)
+{
+    const struct upload *upload = context;
+    char sha256[SHA256_HEX_SIZE];
+    sha256_final_hex(&upload->sha256, sha256);
+    *ret_record = record_new(upload->key, etag, upload->size_bytes, sha256,
+                             clock_now_ms(options_of(upload)->clock), upload->uid);
+    return *ret_record ? 0 : err_no_memory(err);
+}
+
+// Of an object that stands already: losing it costs detail, not the file.
+static void store_record(struct upload *upload, const char *etag)
+{
+    const struct completion_place *place = &options_of(upload)->place;
+    struct record *record = NULL;
+    struct err err = {0};
+    if (make_record(upload, etag, &record, &err) == 0 &&
+        record_store(place->client, &upload->closing_call, place->prefix, record, &err) == 0) {
+        record_cache_put(options_of(upload)->records, record);
+        return;
+    }
+    record_free(record);
+    log_err(LOG_LEVEL_WARN, "stored, but without a record: its sha256 is not known", &err, "key",
+            upload->key, NULL);
+}
+
+// Of what stood there with the same bytes, another tool's perhaps. A record that it has may say
+// more.
+static void store_missing_record(struct upload *upload, const char *etag)
+{
+    const struct completion_place *place = &options_of(upload)->place;
+    struct record *record = NULL;
+    struct err err = {0};
+    if (record_load(place->client, &upload->closing_call, place->prefix, upload->key, etag, &record,
+                    &err) == -ENOENT)
+        store_record(upload, etag);
+    record_free(record);
+}
+
 // ---- a file of one piece -----------------------------------------------------------------------
 
 struct comparison {
@@ -87,9 +129,9 @@ static int compare(void *context, const void *bytes, size_t size)
     return 0;
 }
 
-// Whether what stands there has just these bytes.
+// Whether what stands there has just these bytes, and its ETag.
 static int look_at_bytes(struct upload *upload, const struct http_piece *body, bool *ret_is_same,
-                         struct err *err)
+                         char ret_etag[S3_ETAG_SIZE], struct err *err)
 {
     struct s3_client *client = options_of(upload)->client;
     struct s3_head head = {0};
@@ -102,6 +144,7 @@ static int look_at_bytes(struct upload *upload, const struct http_piece *body, b
         error = s3_object_read(client, &upload->closing_call, upload->key, head.etag, 0, body->size,
                                compare, &comparison, err);
     *ret_is_same = head.size_bytes == body->size && error == 0 && comparison.left == 0;
+    memcpy(ret_etag, head.etag, S3_ETAG_SIZE);
     s3_head_done(&head);
     return error == -ECANCELED ? 0 : error;
 }
@@ -119,56 +162,69 @@ static int put(struct upload *upload, struct err *err)
     };
     char etag[S3_ETAG_SIZE];
     int error = s3_object_put(options_of(upload)->client, &upload->closing_call, &put, etag, err);
+    if (error == 0)
+        store_record(upload, etag);
     if (error != -EEXIST)
         return error;
     bool is_same;
-    if (look_at_bytes(upload, &body, &is_same, err) < 0)
+    if (look_at_bytes(upload, &body, &is_same, etag, err) < 0)
         return -err->errnum;
-    return is_same ? 0 : other_stands(upload, err);
+    if (!is_same)
+        return other_stands(upload, err);
+    store_missing_record(upload, etag);
+    return 0;
 }
 
 // ---- a file of many ----------------------------------------------------------------------------
 
-// 0 where the name is free or may be taken; 1 where just this file stands there. Files of many
-// parts are told apart by ETag, which is the same for the same bytes cut in the same way.
-static int look_at_name(struct upload *upload, struct err *err)
+// Files of many parts are told apart by the SHA-256 of a record or, where there is none, by ETag,
+// which is the same for the same bytes cut in the same way.
+static bool is_same_file(struct upload *upload, struct call *call, const struct s3_head *head)
 {
-    struct s3_head head = {0};
-    char etag[S3_ETAG_SIZE];
-    int error =
-        s3_object_head(options_of(upload)->client, &upload->closing_call, upload->key, &head, err);
-    if (error == -ENOENT)
-        return 0;
-    if (error < 0)
-        return error;
-    bool is_same = head.size_bytes == upload->size_bytes &&
-                   s3_multipart_etag(upload->parts, upload->part_count, etag) &&
-                   strcmp(etag, head.etag) == 0;
-    s3_head_done(&head);
-    if (is_same)
+    const struct completion_place *place = &options_of(upload)->place;
+    char etag[S3_ETAG_SIZE], sha256[SHA256_HEX_SIZE];
+    struct record *record = NULL;
+    struct err ignored = {0};
+    if (head->size_bytes != upload->size_bytes)
+        return false;
+    if (s3_multipart_etag(upload->parts, upload->part_count, etag) &&
+        record_etag_equal(etag, head->etag))
+        return true;
+    if (record_load(place->client, call, place->prefix, upload->key, head->etag, &record,
+                    &ignored) < 0)
+        return false;
+    sha256_final_hex(&upload->sha256, sha256);
+    bool is_same = record->size_bytes == head->size_bytes && strcmp(record->sha256, sha256) == 0;
+    record_free(record);
+    return is_same;
+}
+
+static int judge(void *context, struct call *call, const struct s3_head *head, struct err *err)
+{
+    struct upload *upload = context;
+    if (is_same_file(upload, call, head))
         return 1;
     return may_replace(upload) ? 0 : other_stands(upload, err);
 }
 
-static int complete_parts(struct upload *upload, struct err *err)
+static int complete_parts(struct upload *upload, struct completion *completion, struct err *err)
 {
-    enum s3_condition condition = may_replace(upload) ? S3_CONDITION_NONE : S3_CONDITION_ABSENT;
-    char etag[S3_ETAG_SIZE];
-    int error = 0;
-    for (int attempt = 0; attempt < 2; attempt++) {
-        int there = look_at_name(upload, err);
-        if (there != 0)
-            return there < 0 ? there : 0; // its parts are aborted
-        error = s3_multipart_complete(options_of(upload)->client, &upload->closing_call,
-                                      &upload->store, upload->parts, upload->part_count, condition,
-                                      upload->size_bytes, NULL, etag, err);
-        if (error == 0)
-            upload->parts_state = UPLOAD_PARTS_NONE;
-        if (error == -EOPNOTSUPP) // the look just before is all that such a store offers
-            condition = S3_CONDITION_NONE;
-        else if (error != -EEXIST)
-            return error;
-    }
+    *completion = (struct completion){
+        .place = &options_of(upload)->place,
+        .upload = &upload->store,
+        .parts = upload->parts,
+        .part_count = upload->part_count,
+        .size_bytes = upload->size_bytes,
+        .token = upload->token,
+        .may_overwrite = may_replace(upload),
+        .judge = judge,
+        .make_record = make_record,
+        .context = upload,
+    };
+    int error = completion_run(completion, &upload->closing_call, err);
+    if (completion->is_completed) // else its parts are aborted
+        upload->parts_state = UPLOAD_PARTS_NONE;
+    record_cache_put(options_of(upload)->records, TAKE(completion->record));
     return error;
 }
 
@@ -218,11 +274,15 @@ static void end(struct upload *upload)
 void upload_run_complete(struct task *task)
 {
     struct upload *upload = CONTAINER_OF(task, struct upload, task);
+    struct completion completion = {0};
     struct err err = {0};
-    int error =
-        upload->parts_state == UPLOAD_PARTS_NONE ? put(upload, &err) : complete_parts(upload, &err);
+    int error = upload->parts_state == UPLOAD_PARTS_NONE
+                    ? put(upload, &err)
+                    : complete_parts(upload, &completion, &err);
     if (error < 0)
         upload_fail(upload, &err);
+    if (completion.place)
+        completion_settle(&completion, &upload->closing_call);
     end(upload);
 }
 

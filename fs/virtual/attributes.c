@@ -29,19 +29,19 @@ static const char *sha256_of_record(const struct attributes_of *object, const st
 static const char *image_of(const struct attributes_of *object, const struct record *record)
 {
     (void)object;
-    return record ? record->reference : NULL;
+    return record && record->has_image ? record->reference : NULL;
 }
 
 static const char *digest_of(const struct attributes_of *object, const struct record *record)
 {
     (void)object;
-    return record ? record->manifest_digest : NULL;
+    return record && record->has_image ? record->manifest_digest : NULL;
 }
 
 static const char *platform_of(const struct attributes_of *object, const struct record *record)
 {
     (void)object;
-    return record ? record->platform : NULL;
+    return record && record->has_image ? record->platform : NULL;
 }
 
 static const struct attribute {
@@ -80,15 +80,13 @@ static int with_record(struct virtuals *virtuals, struct call *call,
     if (!key)
         return err_no_memory(err);
     struct record_wanted wanted = {.key = key, .etag = object->etag};
-    bool can_have_record = collect_may_have_record(object->name);
-    if (can_have_record && record_cache_get(options->records, call, &wanted, 1, err) < 0)
+    if (record_cache_get(options->records, call, &wanted, 1, err) < 0)
         return err_wrap(err, "cannot read the record of %s", object->name);
     const struct record *record = wanted.record;
     if (record && record->size_bytes != object->size_bytes)
         record = NULL; // it disagrees with the listing: it says nothing about this object
     int error = use(object, record, context, ret_text, err);
-    if (can_have_record)
-        record_cache_release(options->records, &wanted, 1);
+    record_cache_release(options->records, &wanted, 1);
     return error;
 }
 

@@ -1,7 +1,6 @@
 #include "collect.h"
 
 #include "../path.h"
-#include "../publish/reference_file.h"
 #include "virtual.h"
 
 #include "base/buf.h"
@@ -13,19 +12,13 @@
 #include <string.h>
 
 enum {
-    SETTLING_MS = 60 * 1000, // age under which a tarball's record may still be on its way
+    SETTLING_MS = 60 * 1000, // age under which a file's record may still be on its way
 };
 
 bool collect_wants(const struct tree_entry *entry)
 {
     return !entry->is_directory && !path_is_reference_file(entry->name) &&
            !virtual_find(entry->name);
-}
-
-bool collect_may_have_record(const char *name)
-{
-    enum archive_format format;
-    return reference_name_format(name, &format);
 }
 
 static void free_all(char **texts, size_t count)
@@ -113,8 +106,6 @@ static int collect_records(const struct collect_options *options, struct call *c
         return err_no_memory(err);
     for (size_t i = 0; i < count; i++) {
         struct snapshot_file *file = &collection->files[i];
-        if (!collect_may_have_record(file->name))
-            continue;
         owners[collection->wanted_count] = file;
         collection->wanted[collection->wanted_count++] = (struct record_wanted){
             .key = collection->keys[i],

@@ -26,9 +26,6 @@ struct collect_options {
 // Whether an entry is a file for a customer: no directory, no reference file, no object that
 // stands under a generated name (which hides it).
 bool collect_wants(const struct tree_entry *entry);
-// Only what was published has a record; looking beside every other file for one would cost a
-// request each.
-bool collect_may_have_record(const char *name);
 
 // A snapshot with all that it points to.
 struct collection {

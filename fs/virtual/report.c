@@ -208,7 +208,6 @@ static void append_image_facts(const struct record *record, struct buf *page)
     if (strcmp(record->source_digest, record->manifest_digest) != 0)
         fact_code(page, "Index digest", record->source_digest);
     fact_code(page, "Image ID", record->config_digest);
-    fact_code(page, "File\xE2\x80\x99s SHA-256", record->sha256);
     fact(page, "Signatures", "none looked for, none carried (see Security)");
     if (record->has_zstd_layers)
         fact(page, "Note",
@@ -249,8 +248,10 @@ static void append_file(const struct snapshot_file *file, struct buf *page)
         append_time(page, file->expires_ms);
         fact_end(page);
     }
-    if (file->record)
+    if (file->record && file->record->has_image)
         append_image_facts(file->record, page);
+    if (file->record)
+        fact_code(page, "File\xE2\x80\x99s SHA-256", file->record->sha256);
     else
         fact(page, "File\xE2\x80\x99s SHA-256",
              "not known: nothing was recorded of this file when it was stored");

@@ -11,14 +11,14 @@ static bool is_archive(const struct snapshot_file *file)
 {
     enum archive_format format;
 
-    return file->record || reference_name_format(file->name, &format);
+    return (file->record && file->record->has_image) || reference_name_format(file->name, &format);
 }
 
 static bool is_gzip(const struct snapshot_file *file)
 {
     enum archive_format format;
 
-    if (file->record)
+    if (file->record && file->record->has_image)
         return file->record->format == ARCHIVE_FORMAT_TAR_GZ;
     return reference_name_format(file->name, &format) && format == ARCHIVE_FORMAT_TAR_GZ;
 }

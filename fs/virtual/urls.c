@@ -9,6 +9,7 @@
 static void append_row(const struct snapshot_file *file, struct buf *text)
 {
     const struct record *record = file->record;
+    const struct record *image = record && record->has_image ? record : NULL;
     char expires[CLOCK_RFC3339_SIZE] = "";
 
     if (file->url)
@@ -21,11 +22,11 @@ static void append_row(const struct snapshot_file *file, struct buf *text)
     buf_printf(text, "\t%" PRIu64 "\t", file->size_bytes);
     tsv_field(text, record ? record->sha256 : NULL);
     buf_append_char(text, '\t');
-    tsv_field(text, record ? record->reference : NULL);
+    tsv_field(text, image ? image->reference : NULL);
     buf_append_char(text, '\t');
-    tsv_field(text, record ? record->manifest_digest : NULL);
+    tsv_field(text, image ? image->manifest_digest : NULL);
     buf_append_char(text, '\t');
-    tsv_field(text, record ? record->platform : NULL);
+    tsv_field(text, image ? image->platform : NULL);
     buf_append_char(text, '\t');
     tsv_field(text, NULL); // signatures
     buf_append_char(text, '\n');

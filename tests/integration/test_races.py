@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import hashlib
 import os
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -107,6 +108,16 @@ class Contest:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             return list(pool.map(publish, range(2)))
 
+    def race_files(self, directory, files):
+        """The same with files that are no images."""
+        self._script(2)
+        for there in self.mounts:
+            (there.path / directory).mkdir()
+        copies = [there.start_command("cp", file, directory + "/x.tar")
+                  for there, file in zip(self.mounts, files)]
+        return [subprocess.CompletedProcess(copy.args, copy.wait(60), *copy.communicate())
+                for copy in copies]
+
     def digest(self, directory):
         body = self._s3.get_object(Bucket=self.mounts[0].bucket, Key=directory + "/x.tar")["Body"]
         return hashlib.sha256(body.read()).hexdigest()
@@ -195,3 +206,22 @@ def test_a_claim_of_a_mount_that_was_killed_does_not_last(registry, store, mount
     assert (done.returncode, done.stderr) == (0, "")
     assert again.keys() == ["b/images.ref", "b/x.tar"]
     wait_until(lambda: not [key for key in again.keys(internal=True) if "/names/" in key], 10)
+
+
+def test_race_of_uploaded_files(registry, store, mount, proxy):
+    """Files of many parts are completed as tarballs are."""
+    contest = Contest(registry, store, mount, proxy, "claims")
+    files = [contest.mounts[at].dir / "file" for at in range(2)]
+    for at, file in enumerate(files):
+        file.write_bytes(images.random_bytes(9 << 20, at))
+    for at in range(3):
+        directory = "files%d" % at
+        done = contest.race_files(directory, files)
+        lost = [number for number in range(2) if done[number].returncode]
+        stands = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files].index(
+            contest.digest(directory))
+        assert lost == [1 - stands], [each.stderr for each in done]
+        assert "File exists" in done[lost[0]].stderr
+        assert contest.mounts[stands].rows(directory + "/urls.tsv")[0]["sha256"] == contest.digest(
+            directory)
+    contest.check_end()

@@ -35,7 +35,25 @@ def test_cp_stores_every_byte(there, size):
     assert (done.returncode, done.stderr) == (0, "")
     wait_until(lambda: "b/notes.bin" in there.keys(), 10)  # an empty one: soon after its close
     assert there.object("b/notes.bin") == file.read_bytes()
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    wait_until(lambda: there.rows("b/urls.tsv")[0]["sha256"] == sha256, 10)
+    assert sha256 + "  notes.bin\n" in (there.path / "b/SHA256SUMS").read_text()
+    assert os.getxattr(there.path / "b/notes.bin", "user.prerelease.sha256") == sha256.encode()
+    with pytest.raises(OSError) as refused:
+        os.getxattr(there.path / "b/notes.bin", "user.prerelease.image")
+    assert refused.value.errno == errno.ENODATA
     assert (there.path / "b/notes.bin").stat().st_size == size
+
+
+def test_the_same_bytes_again_bring_the_missing_sha256(there, s3):
+    """Another tool stored them; of many parts, cut elsewhere, nothing tells that they are the same."""
+    file = local(there, "notes.pdf", 5000)
+    s3.put_object(Bucket=there.bucket, Key="b/notes.pdf", Body=file.read_bytes())
+    wait_until(lambda: (there.path / "b/notes.pdf").exists(), 10)
+    assert there.rows("b/urls.tsv")[0]["sha256"] == "-"
+    assert there.run("cp", file, "b/").returncode == 0
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    wait_until(lambda: there.rows("b/urls.tsv")[0]["sha256"] == sha256, 20)
     assert there.run("cmp", file, "b/notes.bin").returncode == 0
 
 

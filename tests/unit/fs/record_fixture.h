@@ -36,6 +36,7 @@ static inline struct record *fixture_record(const char *key, const char *etag)
     record->etag = strdup(etag);
     record->size_bytes = 1000000;
     memcpy(record->sha256, FIXTURE_HEX, sizeof(record->sha256));
+    record->has_image = true;
     record->format = ARCHIVE_FORMAT_TAR;
     record->reference = strdup(FIXTURE_REFERENCE);
     record->tag = strdup(FIXTURE_REFERENCE);

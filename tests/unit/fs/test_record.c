@@ -104,6 +104,42 @@ static void test_round_trip(void **state)
     record_free(record);
 }
 
+// The same file under another name: what is known of it comes along, every failure on the way is
+// one.
+static void test_copy(void **state)
+{
+    (void)state;
+    struct record *record = fixture_record("a/x.tar", "\"e-1\"");
+    struct record *copy = NULL;
+    bool was_refused = true;
+    for (int nth = 1; was_refused; nth++) {
+        record_free(copy);
+        memory_fail_at(nth);
+        copy = record_copy(record, "releases/v1/x.tar", "\"e-2\"", FIXTURE_PUBLISHED_MS + 1, 7);
+        was_refused = memory_has_failed();
+        memory_fail_at(0);
+        assert_int_equal(copy == NULL, was_refused);
+    }
+    assert_string_equal(copy->key, "releases/v1/x.tar");
+    assert_string_equal(copy->etag, "\"e-2\"");
+    assert_int_equal(copy->published_ms, FIXTURE_PUBLISHED_MS + 1);
+    assert_int_equal(copy->publisher_uid, 7);
+    assert_string_equal(copy->sha256, record->sha256);
+    assert_string_equal(copy->reference, record->reference);
+    assert_int_equal(copy->layer_count, 2);
+    assert_true(copy->layers[1].has_midstate);
+    assert_memory_equal(&copy->layers[1].midstate, &record->layers[1].midstate,
+                        sizeof(record->layers[1].midstate));
+    record_free(copy);
+    record->has_image = false;
+    copy = record_copy(record, "notes.pdf", "\"e-3\"", 0, 0);
+    assert_non_null(copy);
+    assert_false(copy->has_image);
+    assert_int_equal(copy->layer_count, 0);
+    record_free(copy);
+    record_free(record);
+}
+
 static void test_bytes(void **state)
 {
     (void)state;
@@ -408,6 +444,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_corpus),
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_copy),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_format_refuses),
         cmocka_unit_test(test_largest_image),

@@ -176,6 +176,7 @@ int s3_object_get(struct s3_client *client, struct call *call, const char *key, 
     const char *path = key + strlen(records);
     snprintf(object, sizeof(object), "team/%.*s", (int)(strrchr(path, '/') - path), path);
     struct record *record = fixture_record(object, "\"e\"");
+    record->has_image = strcmp(strrchr(object, '.'), ".pdf") != 0;
     int error = record_format(record, ret_bytes, err);
     record_free(record);
     return error;
@@ -415,11 +416,11 @@ static void test_urls(void **state)
                         "\t" FIXTURE_DIGEST "\tlinux/amd64\t-\n"
                         "notes.pdf\thttps://bucket.example/team/" BUILD
                         "/notes.pdf?s=1&n=notes.pdf\t"
-                        "2026-11-21T02:16:33Z\t1000000\t-\t-\t-\t-\t-\n");
-    // One session signs all; only what may have a record is asked for one.
+                        "2026-11-21T02:16:33Z\t1000000\t" FIXTURE_HEX "\t-\t-\t-\t-\n");
+    // One session signs all; a record is asked for once for each file that is shown.
     assert_int_equal(bucket.sessions, 1);
     assert_int_equal(bucket.links, 2);
-    assert_int_equal(bucket.record_requests, 1);
+    assert_int_equal(bucket.record_requests, 2);
     assert_int_equal(rendering->rendered_ms, START_MS);
     rendering_unref(rendering);
     unmount(&mount);

@@ -1,0 +1,63 @@
+// completion.h - a multipart upload whose parts are all there becomes the object of its name, with
+// its record, and nothing that stands there is silently replaced.
+//
+// In this order: the name is claimed, where the store does not settle races itself (claim.h); what
+// stands there is looked at; the record is stored under the ETag that the object will have; the
+// upload is completed if nothing stands there; what stands there then is looked at once more, for
+// stores that ignore the condition. See docs/decisions/unique-names.md and records.md.
+#pragma once
+
+#include "base/call.h"
+#include "base/err.h"
+#include "claim.h"
+#include "intents.h"
+#include "record.h"
+#include "s3.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct completion_place { // of one mount; all the caller's
+    struct s3_client *client;
+    struct claims *claims;
+    const char *prefix;             // for the records
+    atomic_bool *is_record_refused; // and that has been told
+};
+
+// Whether what stands under the name is the very same already: 1; 0 where it may be replaced; below
+// 0 where it may not (EEXIST), or it could not be told.
+typedef int (*completion_judge)(void *context, struct call *call, const struct s3_head *head,
+                                struct err *err);
+typedef int (*completion_record)(void *context, const char *etag, struct record **ret_record,
+                                 struct err *err); // *ret_record may stay NULL: there is none
+
+struct completion {
+    const struct completion_place *place;
+    const struct s3_upload *upload;
+    const struct s3_part *parts; // in order
+    size_t part_count;
+    uint64_t size_bytes;
+    const char *token; // of the upload's own metadata, IMAGE_METADATA_UPLOAD
+    bool may_overwrite;
+    completion_judge judge;
+    completion_record make_record;
+    void *context; // of both
+
+    // Set by completion_run.
+    bool is_completed; // there is no upload to abort any more
+    bool is_unchanged; // the very same stood there already: the upload is left to be aborted
+    bool is_name_taken;
+    struct claim claim;
+    struct record *record; // stored; the caller's. NULL: none was
+};
+
+enum { COMPLETION_TOKEN_SIZE = 33 }; // 128 random bits in hex
+int completion_token(char ret_token[COMPLETION_TOKEN_SIZE], struct err *err);
+// Begins an upload: the intent is declared first, and doubts where its id may have got lost.
+int completion_begin(struct s3_client *client, struct write_intent *intent, struct call *call,
+                     const struct s3_put *put, struct s3_upload *ret_upload, struct err *err);
+
+// EEXIST where something else stands there; EBUSY where another's claim on the name did not end.
+int completion_run(struct completion *completion, struct call *call, struct err *err);
+// Afterwards, when nobody waits any more: gives up what others may wait for.
+void completion_settle(struct completion *completion, struct call *call);
