@@ -43,10 +43,11 @@ def test_cp_stores_every_byte(there, size):
         os.getxattr(there.path / "b/notes.bin", "user.prerelease.image")
     assert refused.value.errno == errno.ENODATA
     assert (there.path / "b/notes.bin").stat().st_size == size
+    assert there.run("cmp", file, "b/notes.bin").returncode == 0
 
 
 def test_the_same_bytes_again_bring_the_missing_sha256(there, s3):
-    """Another tool stored them; of many parts, cut elsewhere, nothing tells that they are the same."""
+    """Another tool had stored them."""
     file = local(there, "notes.pdf", 5000)
     s3.put_object(Bucket=there.bucket, Key="b/notes.pdf", Body=file.read_bytes())
     wait_until(lambda: (there.path / "b/notes.pdf").exists(), 10)
@@ -54,7 +55,6 @@ def test_the_same_bytes_again_bring_the_missing_sha256(there, s3):
     assert there.run("cp", file, "b/").returncode == 0
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     wait_until(lambda: there.rows("b/urls.tsv")[0]["sha256"] == sha256, 20)
-    assert there.run("cmp", file, "b/notes.bin").returncode == 0
 
 
 @pytest.mark.parametrize("script", [
