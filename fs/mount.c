@@ -3,19 +3,20 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "mountpoint.h"
 #include "ops.h"
 #include "service.h"
+#include "supervisor.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,8 +33,10 @@ struct mount {
     struct service *service;
     struct ops *ops;
     struct fuse_session *session;
-    char *mountpoint; // absolute
-    int ready_fd;     // the waiting parent's pipe, -1 with -f
+    struct mountpoint mountpoint;
+    int ready_fd;         // the waiting parent's pipe, -1 with -f
+    atomic_bool is_ready; // the kernel has been answered
+    atomic_bool has_told_stopping;
 
     pthread_t serving; // runs the loop
     pthread_t signals; // waits for signals
@@ -44,6 +47,21 @@ struct mount {
     bool is_served; // ops and session may be told to stop
     bool has_ended; // the loop
 };
+
+// ---- the supervisor ----------------------------------------------------------------------------
+
+static void tell_supervisor(const char *state)
+{
+    struct err err;
+    if (supervisor_tell(state, &err) < 0)
+        log_err(LOG_LEVEL_WARN, "the supervisor was not told", &err, NULL);
+}
+
+static void tell_stopping(struct mount *mount)
+{
+    if (atomic_load(&mount->is_ready) && !atomic_exchange(&mount->has_told_stopping, true))
+        tell_supervisor("STOPPING=1");
+}
 
 // ---- signals -----------------------------------------------------------------------------------
 //
@@ -75,6 +93,7 @@ static void end_mount(struct mount *mount)
     call_cancel(&mount->opening);
     if (!is_served)
         return;
+    tell_stopping(mount);
     ops_stop(mount->ops);
     ops_wait_for_closes(mount->ops);
     fuse_session_exit(mount->session);
@@ -126,57 +145,6 @@ static void stop_signals(struct mount *mount)
     pthread_join(mount->signals, NULL);
 }
 
-// ---- the mountpoint ----------------------------------------------------------------------------
-
-static bool is_empty_directory(const char *path)
-{
-    DIR *directory = opendir(path);
-    if (!directory)
-        return true; // it cannot be known
-    int count = 0;
-    while (count <= 2 && readdir(directory)) // NOLINT(concurrency-mt-unsafe): a DIR of our own
-        count++;
-    closedir(directory);
-    return count <= 2; // "." and ".."
-}
-
-// mount(8) may have opened /dev/fuse for us, and mounts itself.
-static bool is_passed_descriptor(const char *mountpoint)
-{
-    return strncmp(mountpoint, "/dev/fd/", strlen("/dev/fd/")) == 0;
-}
-
-static int check_mountpoint(struct mount *mount, struct err *err)
-{
-    const char *given = mount->options->mountpoint;
-    struct stat attr;
-    if (is_passed_descriptor(given)) {
-        mount->mountpoint = strdup(given);
-        return mount->mountpoint ? 0 : err_no_memory(err);
-    }
-    if (stat(given, &attr) < 0 && errno == ENOTCONN)
-        return err_set(err, ENOTCONN,
-                       "on %s stands a mount whose program has died; remove it with fusermount3 "
-                       "-uz %s",
-                       given, given);
-    mount->mountpoint = realpath(given, NULL);
-    if (!mount->mountpoint || stat(mount->mountpoint, &attr) < 0)
-        return err_set(err, errno, "the mountpoint %s cannot be used: %s", given,
-                       strerrordesc_np(errno));
-    if (!S_ISDIR(attr.st_mode))
-        return err_set(err, ENOTDIR, "the mountpoint %s is no directory", given);
-    if (!is_empty_directory(mount->mountpoint))
-        return err_set(err, ENOTEMPTY,
-                       "the mountpoint %s is not empty (or mounted already); its files would be "
-                       "hidden",
-                       given);
-    if (access("/dev/fuse", F_OK) < 0)
-        return err_set(err, ENODEV,
-                       "there is no /dev/fuse: load the kernel's module (modprobe fuse), or give "
-                       "the container the device");
-    return 0;
-}
-
 // ---- the session -------------------------------------------------------------------------------
 
 static bool has_option(const struct options *options, const char *prefix)
@@ -211,7 +179,7 @@ static int add_options(const struct options *options, struct fuse_args *args)
     if (!has_option(options, "fsname="))
         error |= add_option(args, "fsname=", source);
     if (!has_option(options, "subtype="))
-        error |= add_option(args, "subtype=", "prereleasefs");
+        error |= add_option(args, "subtype=", MOUNTPOINT_SUBTYPE);
     for (char **option = options->fuse_options; option && *option; option++)
         error |= add_option(args, *option, "");
     if (options->is_fuse_debug)
@@ -256,7 +224,8 @@ static int mount_session(struct mount *mount, struct err *err)
     int said = mount->options->is_fuse_debug ? -1 : open_said(&stderr_copy);
     if (add_options(mount->options, &args) == 0)
         mount->session = fuse_session_new(&args, &ops_table, sizeof(ops_table), mount->ops);
-    bool is_mounted = mount->session && fuse_session_mount(mount->session, mount->mountpoint) == 0;
+    bool is_mounted =
+        mount->session && fuse_session_mount(mount->session, mount->mountpoint.path) == 0;
     fuse_opt_free_args(&args);
     auto_free char *why = close_said(said, stderr_copy);
     if (is_mounted)
@@ -264,7 +233,7 @@ static int mount_session(struct mount *mount, struct err *err)
     if (mount->session)
         fuse_session_destroy(mount->session);
     mount->session = NULL;
-    return err_set(err, EIO, "cannot mount on %s: %s", mount->mountpoint,
+    return err_set(err, EIO, "cannot mount on %s: %s", mount->mountpoint.path,
                    why ? why : "libfuse does not say why");
 }
 
@@ -281,7 +250,7 @@ __attribute__((format(printf, 2, 0))) static void log_fuse(enum fuse_log_level l
 static void tell_mounted(const struct mount *mount)
 {
     log_event(LOG_LEVEL_INFO, "mounted", "bucket", mount->options->bucket, "prefix",
-              mount->options->prefix, "mountpoint", mount->mountpoint, "store",
+              mount->options->prefix, "mountpoint", mount->mountpoint.path, "store",
               s3_client_origin(mount->service->client), "links",
               mount->service->presigner ? "yes" : "no: neither presign_role nor presign_profile",
               "version", PRERELEASEFS_VERSION, NULL);
@@ -306,9 +275,11 @@ static int wait_until_ready(int ready_fd, pid_t child)
     return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_FAILURE;
 }
 
-// The child's part, once everything has been checked.
+// The child's part, once the mount answers. Not before: an automount in the making lets only the
+// process group of who mounts for it near the mountpoint.
 static void detach(struct mount *mount)
 {
+    setsid();
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (chdir("/") < 0 || null_fd < 0)
         log_event(LOG_LEVEL_WARN, "cannot leave the terminal and directory it was started in",
@@ -323,15 +294,26 @@ static void detach(struct mount *mount)
     mount->ready_fd = -1;
 }
 
+// The kernel is being told that the mount can be used: so may everybody else.
+static void is_answered(void *context)
+{
+    struct mount *mount = context;
+    if (!mount->options->is_fuse_debug)
+        fuse_set_log_func(log_fuse);
+    tell_mounted(mount);
+    atomic_store(&mount->is_ready, true);
+    if (mount->ready_fd >= 0)
+        detach(mount);
+    tell_supervisor("READY=1");
+}
+
 // ---- from beginning to end ---------------------------------------------------------------------
 
 static int open_mount(struct mount *mount, struct err *err)
 {
-    int error = check_mountpoint(mount, err);
+    int error = service_open(mount->options, clock_system(), &mount->opening, &mount->service, err);
     if (error == 0)
-        error = service_open(mount->options, clock_system(), &mount->opening, &mount->service, err);
-    if (error == 0)
-        error = ops_new(mount->service, &mount->ops, err);
+        error = ops_new(mount->service, is_answered, mount, &mount->ops, err);
     if (error == 0)
         error = mount_session(mount, err);
     if (error < 0)
@@ -367,7 +349,32 @@ static void close_mount(struct mount *mount)
     }
     ops_free(mount->ops);
     service_close(mount->service);
-    free(mount->mountpoint);
+    mountpoint_done(&mount->mountpoint);
+}
+
+// Before signals are taken care of: it may wait for another filesystem.
+static int prepare_mountpoint(struct mount *mount, struct err *err)
+{
+    int error = mountpoint_prepare(mount->options->mountpoint, &mount->mountpoint, err);
+    if (error == 0 && mount->mountpoint.was_cleared)
+        log_event(LOG_LEVEL_WARN, "a mount whose program had died was taken away", "mountpoint",
+                  mount->mountpoint.path, NULL);
+    return error;
+}
+
+// What kept it from being of use is for who started it; what ended it later, for the log.
+static int tell_end(const struct mount *mount, int error, const struct err *err)
+{
+    if (!atomic_load(&mount->is_ready)) {
+        fprintf(stderr, "prereleasefs: %s\n",
+                error < 0 ? err->text : "told to end before the mount could be used");
+        return EXIT_FAILURE;
+    }
+    if (error < 0)
+        log_err(LOG_LEVEL_ERROR, "the mount ended", err, NULL);
+    else
+        log_event(LOG_LEVEL_INFO, "unmounted", NULL);
+    return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 // Everything that a process serving a mount does. The exit status.
@@ -379,32 +386,23 @@ static int run(const struct options *options, int ready_fd)
     call_init(&mount.opening, clock_system());
     atomic_store(&mount.opening.retries_left, OPENING_RETRIES); // what cannot work says so at once
     log_open(options->is_foreground ? LOG_SINK_STDERR : LOG_SINK_SYSLOG, options->log_level);
-    int error = start_signals(&mount, &err);
+    int error = prepare_mountpoint(&mount, &err);
+    if (error == 0)
+        error = start_signals(&mount, &err);
     bool has_signals = error == 0;
     if (error == 0)
         error = open_mount(&mount, &err);
-    bool is_mounted = error == 0;
-    if (error < 0) {
-        fprintf(stderr, "prereleasefs: %s\n", err.text);
-    } else {
-        if (!options->is_fuse_debug)
-            fuse_set_log_func(log_fuse);
-        tell_mounted(&mount);
-        if (ready_fd >= 0)
-            detach(&mount);
+    if (error == 0)
         error = serve(&mount, &err);
-    }
+    tell_stopping(&mount);
     if (has_signals)
         stop_signals(&mount);
     close_mount(&mount);
-    if (is_mounted && error < 0)
-        log_err(LOG_LEVEL_ERROR, "the mount ended", &err, NULL);
-    else if (is_mounted)
-        log_event(LOG_LEVEL_INFO, "unmounted", NULL);
+    int status = tell_end(&mount, error, &err);
     if (mount.ready_fd >= 0)
         close(mount.ready_fd);
     pthread_mutex_destroy(&mount.lock);
-    return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return status;
 }
 
 int mount_run(const struct options *options)
@@ -423,6 +421,5 @@ int mount_run(const struct options *options)
         return wait_until_ready(fds[0], child);
     }
     close(fds[0]);
-    setsid();
     return run(options, fds[1]);
 }

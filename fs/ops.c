@@ -23,13 +23,16 @@ enum {
 
 // ---- the mount's operations --------------------------------------------------------------------
 
-int ops_new(struct service *service, struct ops **ret_ops, struct err *err)
+int ops_new(struct service *service, void (*on_ready)(void *context), void *context,
+            struct ops **ret_ops, struct err *err)
 {
     struct ops *ops = calloc(1, sizeof(*ops));
     if (!ops)
         return err_no_memory(err);
     const struct options *options = service->options;
     ops->service = service;
+    ops->on_ready = on_ready;
+    ops->on_ready_context = context;
     ops->style = (struct inode_style){
         .uid = options->uid,
         .gid = options->gid,
@@ -432,11 +435,12 @@ static void ops_copy_file_range(fuse_req_t req, fuse_ino_t from_id, off_t from_o
 
 static void ops_init(void *userdata, struct fuse_conn_info *connection)
 {
-    (void)userdata;
+    struct ops *ops = userdata;
     connection->max_background = MAX_BACKGROUND;
     connection->congestion_threshold = MAX_BACKGROUND * 3 / 4;
     // Times are milliseconds, as S3 gives them.
     connection->time_gran = 1000000;
+    ops->on_ready(ops->on_ready_context);
 }
 
 // What is not here the kernel settles by itself: access (ENOSYS: yes, or default_permissions),

@@ -14,7 +14,10 @@
 
 struct ops;
 
-int ops_new(struct service *service, struct ops **ret_ops, struct err *err);
+// on_ready is called once, by one of the session's threads, when the kernel is being told that the
+// mount can be used: from there on every request is answered.
+int ops_new(struct service *service, void (*on_ready)(void *context), void *context,
+            struct ops **ret_ops, struct err *err);
 // No request may be under way any more. Closes what is still open. Accepts NULL.
 void ops_free(struct ops *ops);
 

@@ -20,6 +20,8 @@ struct ops {
     struct inodes *inodes;
     struct handles *handles;
     struct inode_style style; // but for now_ms
+    void (*on_ready)(void *context);
+    void *on_ready_context;
 
     pthread_mutex_t lock; // guards what follows
     bool is_stopping;
