@@ -181,6 +181,17 @@ static int open_tree(struct service *service, struct err *err)
     return tree_new(&options, &service->tree, err);
 }
 
+static int open_records(struct service *service, struct err *err)
+{
+    const struct record_cache_options options = {
+        .client = service->client,
+        .clock = service->clock,
+        .prefix = service->options->prefix,
+        .may_write = !service->options->is_read_only,
+    };
+    return record_cache_new(&options, &service->records, err);
+}
+
 static int open_intents(struct service *service, struct err *err)
 {
     const struct intents_options options = {
@@ -263,8 +274,7 @@ static int open_rooms(struct service *service, struct err *err)
     if (error == 0)
         error = status_new(service->clock, &service->status, err);
     if (error == 0)
-        error = record_cache_new(service->client, service->clock, service->options->prefix,
-                                 &service->records, err);
+        error = open_records(service, err);
     if (error == 0 && !(service->memory = memory_new(memory_for_buffers(
                             service->options->memory_bytes, (unsigned)service->options->parallel))))
         error = err_no_memory(err);

@@ -74,8 +74,12 @@ int sigv4_query_text(const struct sigv4_pair *pairs, size_t count, struct buf *t
     }
     if (count > 1)
         qsort(sorted, count, sizeof(sorted[0]), compare_pairs);
-    for (size_t i = 0; i < count; i++)
-        (void)buf_printf(text, "%s%s=%s", i == 0 ? "" : "&", sorted[i].name, sorted[i].value);
+    for (size_t i = 0; i < count; i++) {
+        (void)buf_append_text(text, i == 0 ? "" : "&");
+        (void)buf_append_text(text, sorted[i].name);
+        (void)buf_append_char(text, '=');
+        (void)buf_append_text(text, sorted[i].value);
+    }
     encoded_pairs_done(sorted, count);
     return text->is_full ? too_large(err) : 0;
 }
@@ -163,8 +167,9 @@ static void append_names(struct buf *text, const struct sorted_headers *headers)
 
 // ---- the canonical request ----------------------------------------------------------------
 
-int sigv4_canonical_request(const struct sigv4_key *key, const struct sigv4_request *request,
-                            struct buf *text, struct err *err)
+// query: the parameters' canonical text.
+static int write_canonical(const struct sigv4_key *key, const struct sigv4_request *request,
+                           const char *query, struct buf *text, struct err *err)
 {
     struct sorted_headers headers = {.count = 0};
     int r = sort_headers(request, &headers, err);
@@ -177,15 +182,21 @@ int sigv4_canonical_request(const struct sigv4_key *key, const struct sigv4_requ
     else
         (void)url_encode(text, request->path, strlen(request->path), true);
     (void)buf_append_char(text, '\n');
-    r = sigv4_query_text(request->query, request->query_count, text, err);
-    if (r < 0)
-        return r;
+    (void)buf_append_text(text, query);
     (void)buf_append_char(text, '\n');
     append_headers(text, &headers);
     (void)buf_append_char(text, '\n');
     append_names(text, &headers);
     (void)buf_printf(text, "\n%s", request->payload);
     return text->is_full ? too_large(err) : 0;
+}
+
+int sigv4_canonical_request(const struct sigv4_key *key, const struct sigv4_request *request,
+                            struct buf *text, struct err *err)
+{
+    auto_buf struct buf query = BUF_INIT(SIGV4_CANONICAL_LIMIT);
+    int r = sigv4_query_text(request->query, request->query_count, &query, err);
+    return r < 0 ? r : write_canonical(key, request, buf_text(&query), text, err);
 }
 
 // ---- the signature ------------------------------------------------------------------------
@@ -212,12 +223,12 @@ static int derive_key(const struct sigv4_key *key, const char *date, uint8_t ret
     return 0;
 }
 
-static int sign(const struct sigv4_key *key, const struct sigv4_request *request,
+static int sign(const struct sigv4_key *key, const struct sigv4_request *request, const char *query,
                 const char date_time[CLOCK_BASIC_SIZE], const char *scope,
                 char ret_signature[SHA256_HEX_SIZE], struct err *err)
 {
     auto_buf struct buf canonical = BUF_INIT(SIGV4_CANONICAL_LIMIT);
-    int r = sigv4_canonical_request(key, request, &canonical, err);
+    int r = write_canonical(key, request, query, &canonical, err);
     char canonical_hash[SHA256_HEX_SIZE];
     if (r == 0)
         sha256_hex_of(canonical.bytes, canonical.size, canonical_hash);
@@ -258,8 +269,12 @@ int sigv4_sign_headers(const struct sigv4_key *key, const struct sigv4_request *
     int r = format_scope(key, date_time, scope, err);
     if (r < 0)
         return r;
+    auto_buf struct buf query = BUF_INIT(SIGV4_CANONICAL_LIMIT);
+    r = sigv4_query_text(request->query, request->query_count, &query, err);
+    if (r < 0)
+        return r;
     char signature[SHA256_HEX_SIZE];
-    r = sign(key, request, date_time, scope, signature, err);
+    r = sign(key, request, buf_text(&query), date_time, scope, signature, err);
     if (r < 0)
         return r;
 
@@ -319,14 +334,13 @@ int sigv4_sign_query(const struct sigv4_key *key, const struct sigv4_request *re
     if (token)
         pairs[count++] = (struct sigv4_pair){"X-Amz-Security-Token", secret_text(token)};
 
-    struct sigv4_request signed_request = *request;
-    signed_request.query = pairs;
-    signed_request.query_count = count;
-    char signature[SHA256_HEX_SIZE];
-    r = sign(key, &signed_request, date_time, scope, signature, err);
+    // What is signed is what is sent: one text.
+    size_t begin = query->size;
+    r = sigv4_query_text(pairs, count, query, err);
     if (r < 0)
         return r;
-    r = sigv4_query_text(pairs, count, query, err);
+    char signature[SHA256_HEX_SIZE];
+    r = sign(key, request, buf_text(query) + begin, date_time, scope, signature, err);
     if (r < 0)
         return r;
     if (buf_printf(query, "&X-Amz-Signature=%s", signature) < 0)

@@ -85,6 +85,9 @@ void record_free(struct record *record); // accepts NULL
 bool record_etag_equal(const char *a, const char *b);
 // malloc'ed; NULL on no memory. prefix as in tree_prefix.
 char *record_object_key(const char *prefix, const char *key, const char *etag);
+// Likewise: what the keys of the records of a directory's tarballs begin with, but for those of
+// keys that are too long; their names come next, then a slash.
+char *record_list_prefix(const char *prefix, const char *directory);
 
 int record_store(struct s3_client *client, struct call *call, const char *prefix,
                  const struct record *record, struct err *err);

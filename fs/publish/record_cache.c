@@ -1,8 +1,6 @@
-#include "record_cache.h"
+#include "record_cache_private.h"
 
 #include "../path.h"
-#include "../side_by_side.h"
-#include "base/log.h"
 #include "base/scope.h"
 
 #include <errno.h>
@@ -11,59 +9,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    BUCKETS = 1 << 14,
-};
-
-enum entry_state {
-    ENTRY_READING, // a call has claimed it and will settle it before that call waits for anything
-    ENTRY_KNOWN,
-    ENTRY_MISSING, // until asked_again_ms
-    ENTRY_FAILED,  // the store could not be asked; no longer in the table
-};
-
-// In the table, or held by calls, or both; freed when it is neither.
-struct record_entry {
-    struct record_entry *chain; // of its bucket
-    struct record_entry *older;
-    struct record_entry *newer;
-    char *key;
-    char *etag;
-    enum entry_state state;
-    bool is_in_table;
-    unsigned holds;
-    struct record *record;  // KNOWN: never changes again
-    int64_t missing_for_ms; // MISSING
-    int64_t asked_again_ms; // MISSING; on the monotonic clock
-};
-
-struct record_cache {
-    struct s3_client *client;
-    const struct clock *clock;
-    char *prefix;
-
-    // No I/O with it held.
-    pthread_mutex_t lock;
-    pthread_cond_t settled; // an entry has left ENTRY_READING
-    struct record_entry *buckets[BUCKETS];
-    struct record_entry *oldest;
-    struct record_entry *newest;
-    size_t count; // in the table
-};
-
-int record_cache_new(struct s3_client *client, const struct clock *clock, const char *prefix,
-                     struct record_cache **ret_cache, struct err *err)
+int record_cache_new(const struct record_cache_options *options, struct record_cache **ret_cache,
+                     struct err *err)
 {
     struct record_cache *cache = calloc(1, sizeof(*cache));
 
-    if (!cache || !(cache->prefix = strdup(prefix))) {
+    if (!cache || !(cache->prefix = strdup(options->prefix))) {
         free(cache);
         return err_no_memory(err);
     }
-    cache->client = client;
-    cache->clock = clock;
+    cache->client = options->client;
+    cache->clock = options->clock;
     pthread_mutex_init(&cache->lock, NULL);
     call_wait_init(&cache->settled);
+    int error = record_bundles_new(options->client, options->clock, options->prefix,
+                                   options->may_write, &cache->bundles, err);
+    if (error < 0) {
+        record_cache_free(cache);
+        return error;
+    }
     *ret_cache = cache;
     return 0;
 }
@@ -83,11 +47,11 @@ static void entry_free(struct record_entry *entry)
 // By the key alone: how an ETag is quoted is no part of it (record_etag_equal).
 static struct record_entry **bucket_locked(struct record_cache *cache, const char *key)
 {
-    return &cache->buckets[path_hash(key) % BUCKETS];
+    return &cache->buckets[path_hash(key) % RECORD_CACHE_BUCKETS];
 }
 
-static struct record_entry *find_locked(struct record_cache *cache, const char *key,
-                                        const char *etag)
+struct record_entry *record_cache_find_locked(struct record_cache *cache, const char *key,
+                                              const char *etag)
 {
     struct record_entry *entry = *bucket_locked(cache, key);
 
@@ -96,7 +60,7 @@ static struct record_entry *find_locked(struct record_cache *cache, const char *
     return entry;
 }
 
-static void remove_locked(struct record_cache *cache, struct record_entry *entry)
+void record_cache_remove_locked(struct record_cache *cache, struct record_entry *entry)
 {
     struct record_entry **link = bucket_locked(cache, entry->key);
 
@@ -122,7 +86,7 @@ static struct record_entry *insert_locked(struct record_cache *cache, const char
         return NULL;
     }
     while (cache->count >= RECORD_CACHE_MAX)
-        remove_locked(cache, cache->oldest);
+        record_cache_remove_locked(cache, cache->oldest);
     struct record_entry **bucket = bucket_locked(cache, key);
     entry->holds = 1;
     entry->is_in_table = true;
@@ -145,116 +109,29 @@ void record_cache_free(struct record_cache *cache)
 {
     if (!cache)
         return;
+    record_bundles_free(cache->bundles);
     while (cache->oldest)
-        remove_locked(cache, cache->oldest);
+        record_cache_remove_locked(cache, cache->oldest);
     pthread_cond_destroy(&cache->settled);
     pthread_mutex_destroy(&cache->lock);
     free(cache->prefix);
     free(cache);
 }
 
-static void drop_layers(struct record *record)
-{
-    for (size_t i = 0; i < record->layer_count; i++)
-        free(record->layers[i].media_type);
-    free(record->layers);
-    record->layers = NULL;
-    record->layer_count = 0;
-}
-
-// ---- reading, without the lock -----------------------------------------------------------------
-
-// The entries that one call has claimed, being read by several threads.
-struct reading {
-    struct record_cache *cache;
-    struct call *call;
-    struct record_entry **claimed;
-    size_t count;
-    atomic_bool has_failed; // whoever sets it writes err
-    struct err *err;
-};
-
-// What became of a claimed entry. record NULL: there is none, or what is there is none.
-static void settle(struct record_cache *cache, struct record_entry *entry, struct record *record)
-{
-    pthread_mutex_lock(&cache->lock);
-    if (record) {
-        entry->record = record;
-        entry->state = ENTRY_KNOWN;
-    } else {
-        int64_t doubled_ms = 2 * entry->missing_for_ms;
-        entry->missing_for_ms = doubled_ms < RECORD_MISSING_MIN_MS   ? RECORD_MISSING_MIN_MS
-                                : doubled_ms > RECORD_MISSING_MAX_MS ? RECORD_MISSING_MAX_MS
-                                                                     : doubled_ms;
-        entry->asked_again_ms = clock_monotonic_ms(cache->clock) + entry->missing_for_ms;
-        entry->state = ENTRY_MISSING;
-    }
-    pthread_cond_broadcast(&cache->settled);
-    pthread_mutex_unlock(&cache->lock);
-}
-
-static void read_claimed(void *context, size_t index)
-{
-    struct reading *reading = context;
-    struct record_cache *cache = reading->cache;
-
-    if (atomic_load(&reading->has_failed))
-        return;
-    struct record_entry *entry = reading->claimed[index];
-    struct record *record = NULL;
-    struct err err = {0};
-    int error = record_load(cache->client, reading->call, cache->prefix, entry->key, entry->etag,
-                            &record, &err);
-    if (error < 0 && error != -ENOENT && error != -EBADMSG) {
-        if (!atomic_exchange(&reading->has_failed, true))
-            *reading->err = err;
-        return;
-    }
-    // Nobody above will hear of it: for them the record is missing.
-    if (error == -EBADMSG)
-        log_err(LOG_LEVEL_WARN, "record left aside", &err, "key", entry->key, NULL);
-    if (record)
-        drop_layers(record);
-    settle(cache, entry, record);
-}
-
-// 0, or the first error; every claimed entry is settled afterwards.
-static int read_side_by_side(struct reading *reading)
-{
-    side_by_side(reading->count, RECORD_CACHE_READERS, read_claimed, reading);
-    if (!atomic_load(&reading->has_failed))
-        return 0;
-
-    struct record_cache *cache = reading->cache;
-    pthread_mutex_lock(&cache->lock);
-    for (size_t i = 0; i < reading->count; i++) {
-        struct record_entry *entry = reading->claimed[i];
-        if (entry->state != ENTRY_READING)
-            continue;
-        entry->state = ENTRY_FAILED;
-        if (entry->is_in_table)
-            remove_locked(cache, entry);
-    }
-    pthread_cond_broadcast(&cache->settled);
-    pthread_mutex_unlock(&cache->lock);
-    return -reading->err->errnum;
-}
-
 // ---- asking ------------------------------------------------------------------------------------
 
 // Holds an entry for each wanted one that has none; those that nobody knows or reads are claimed.
 static int hold_and_claim(struct record_cache *cache, struct record_wanted *wanted, size_t count,
-                          struct record_entry **claimed, size_t *ret_claimed_count, struct err *err)
+                          struct record_reading *reading, struct err *err)
 {
     int64_t now_ms = clock_monotonic_ms(cache->clock);
-    size_t claimed_count = 0;
     int error = 0;
 
     pthread_mutex_lock(&cache->lock);
     for (size_t i = 0; i < count; i++) {
         if (wanted[i].entry)
             continue;
-        struct record_entry *entry = find_locked(cache, wanted[i].key, wanted[i].etag);
+        struct record_entry *entry = record_cache_find_locked(cache, wanted[i].key, wanted[i].etag);
         bool is_known =
             entry && !(entry->state == ENTRY_MISSING && now_ms >= entry->asked_again_ms);
         if (entry)
@@ -269,11 +146,11 @@ static int hold_and_claim(struct record_cache *cache, struct record_wanted *want
         wanted[i].entry = entry;
         if (!is_known) {
             entry->state = ENTRY_READING;
-            claimed[claimed_count++] = entry;
+            entry->reader = reading;
+            reading->claimed[reading->count++] = entry;
         }
     }
     pthread_mutex_unlock(&cache->lock);
-    *ret_claimed_count = claimed_count;
     return error;
 }
 
@@ -300,10 +177,39 @@ static bool wait_for_others(struct record_cache *cache, struct call *call,
     return is_complete;
 }
 
-int record_cache_get(struct record_cache *cache, struct call *call, struct record_wanted *wanted,
-                     size_t count, struct err *err)
+// Bundles that turn out to lack some of these records are made anew.
+static void keep_bundles(struct record_cache *cache, const char *directory, size_t bundles,
+                         const struct record_wanted *wanted, size_t count)
+{
+    auto_free struct bundled *all = calloc(count, sizeof(*all));
+    size_t lacking = 0;
+
+    if (!all)
+        return; // the next reader will
+    pthread_mutex_lock(&cache->lock);
+    for (size_t i = 0; i < count; i++) {
+        struct record_entry *entry = wanted[i].entry;
+        all[i] = (struct bundled){wanted[i].record, entry->is_unbundled};
+        lacking += entry->is_unbundled;
+        entry->is_unbundled = false;
+    }
+    pthread_mutex_unlock(&cache->lock);
+    if (lacking > 0)
+        record_bundles_keep(cache->bundles, directory, bundles, all, count);
+}
+
+static int get(struct record_cache *cache, struct call *call, const char *directory,
+               struct record_wanted *wanted, size_t count, struct err *err)
 {
     auto_free struct record_entry **claimed = calloc(count ? count : 1, sizeof(void *));
+    struct record_reading reading = {
+        .cache = cache,
+        .call = call,
+        .directory = directory,
+        .bundle_count = bundle_count(count),
+        .claimed = claimed,
+        .err = err,
+    };
     int error = 0;
 
     for (size_t i = 0; i < count; i++) {
@@ -313,11 +219,11 @@ int record_cache_get(struct record_cache *cache, struct call *call, struct recor
     if (!claimed)
         return err_no_memory(err);
     for (bool is_complete = false; error == 0 && !is_complete;) {
-        struct reading reading = {.cache = cache, .call = call, .claimed = claimed, .err = err};
-        error = hold_and_claim(cache, wanted, count, claimed, &reading.count, err);
+        reading.count = 0;
+        error = hold_and_claim(cache, wanted, count, &reading, err);
         // What was claimed is read before anything is waited for, so that two calls that want
         // each other's cannot block each other; also when there was no memory for the rest.
-        int reading_error = reading.count > 0 ? read_side_by_side(&reading) : 0;
+        int reading_error = reading.count > 0 ? record_cache_read(&reading) : 0;
         if (error == 0)
             error = reading_error;
         if (error == 0)
@@ -327,7 +233,21 @@ int record_cache_get(struct record_cache *cache, struct call *call, struct recor
     }
     if (error < 0)
         record_cache_release(cache, wanted, count);
+    else if (directory && count > 1)
+        keep_bundles(cache, directory, reading.bundle_count, wanted, count);
     return error;
+}
+
+int record_cache_get(struct record_cache *cache, struct call *call, struct record_wanted *wanted,
+                     size_t count, struct err *err)
+{
+    return get(cache, call, NULL, wanted, count, err);
+}
+
+int record_cache_get_all(struct record_cache *cache, struct call *call, const char *directory,
+                         struct record_wanted *wanted, size_t count, struct err *err)
+{
+    return get(cache, call, directory, wanted, count, err);
 }
 
 void record_cache_release(struct record_cache *cache, struct record_wanted *wanted, size_t count)
@@ -346,12 +266,12 @@ void record_cache_put(struct record_cache *cache, struct record *record)
 {
     if (!record)
         return;
-    drop_layers(record);
+    record_drop_layers(record);
     pthread_mutex_lock(&cache->lock);
     // Whoever holds or reads what stood there before keeps that.
-    struct record_entry *entry = find_locked(cache, record->key, record->etag);
+    struct record_entry *entry = record_cache_find_locked(cache, record->key, record->etag);
     if (entry)
-        remove_locked(cache, entry);
+        record_cache_remove_locked(cache, entry);
     entry = insert_locked(cache, record->key, record->etag);
     if (entry) {
         entry->record = TAKE(record);

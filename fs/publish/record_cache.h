@@ -1,4 +1,5 @@
-// record_cache.h - records by (key, ETag), each read at most once: they never change.
+// record_cache.h - records by (key, ETag), each read at most once: they never change. A whole
+// directory's are read from its bundles.
 //
 // Records from here come without their layers (layer_count 0): pages do not need them, and
 // RECORD_CACHE_MAX records with layers would not fit into memory; record_load has them.
@@ -17,8 +18,15 @@ enum {
 };
 
 struct record_cache;
-int record_cache_new(struct s3_client *client, const struct clock *clock, const char *prefix,
-                     struct record_cache **ret_cache, struct err *err);
+
+struct record_cache_options {
+    struct s3_client *client;
+    const struct clock *clock;
+    const char *prefix;
+    bool may_write; // bundles; false for a read-only mount
+};
+int record_cache_new(const struct record_cache_options *options, struct record_cache **ret_cache,
+                     struct err *err);
 void record_cache_free(struct record_cache *cache); // nothing may be held or asked for any more
 
 struct record_wanted {
@@ -32,6 +40,11 @@ struct record_wanted {
 // error, and then nothing is held.
 int record_cache_get(struct record_cache *cache, struct call *call, struct record_wanted *wanted,
                      size_t count, struct err *err);
+// The same, of all tarballs of a directory: what is not yet known is read from its bundles first
+// (record_bundles.h), and those that lack records are made anew. Where many are unknown still, the
+// store is asked which there are at all.
+int record_cache_get_all(struct record_cache *cache, struct call *call, const char *directory,
+                         struct record_wanted *wanted, size_t count, struct err *err);
 void record_cache_release(struct record_cache *cache, struct record_wanted *wanted, size_t count);
 // A record that has just been stored; takes ownership.
 void record_cache_put(struct record_cache *cache, struct record *record);

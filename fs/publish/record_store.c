@@ -77,6 +77,13 @@ char *record_object_key(const char *prefix, const char *key, const char *etag)
     return buf_take(&object_key);
 }
 
+char *record_list_prefix(const char *prefix, const char *directory)
+{
+    auto_free char *records = path_key(prefix, "", RECORDS_PREFIX);
+
+    return records ? path_list_prefix(records, directory) : NULL;
+}
+
 int record_store(struct s3_client *client, struct call *call, const char *prefix,
                  const struct record *record, struct err *err)
 {

@@ -112,8 +112,8 @@ static int collect_records(const struct collect_options *options, struct call *c
             .etag = tree_listing_find(collection->listing, file->name)->etag,
         };
     }
-    int error =
-        record_cache_get(options->records, call, collection->wanted, collection->wanted_count, err);
+    int error = record_cache_get_all(options->records, call, collection->snapshot.directory,
+                                     collection->wanted, collection->wanted_count, err);
     if (error < 0)
         return err_wrap(err, "cannot read the records of %s", collection->snapshot.directory);
     for (size_t i = 0; i < collection->wanted_count; i++) {

@@ -82,20 +82,24 @@ int buf_printf(struct buf *buf, const char *format, ...)
 
 int buf_vprintf(struct buf *buf, const char *format, va_list args)
 {
-    va_list measured;
-    va_copy(measured, args);
-    int size = vsnprintf(NULL, 0, format, measured);
-    va_end(measured);
-    if (size < 0) { // longer than INT_MAX, or a wide character that the locale lacks
+    // Most texts fit into what room there is: one pass writes and measures.
+    size_t room = buf->is_full || !buf->bytes ? 0 : buf->capacity - buf->size;
+    va_list again;
+    va_copy(again, args);
+    int size = vsnprintf(room ? buf->bytes + buf->size : NULL, room, format, args);
+    int r = -E2BIG;
+    if (size < 0) // longer than INT_MAX, or a wide character that the locale lacks
         buf->is_full = true;
-        return -E2BIG;
-    }
-    int r = reserve(buf, (size_t)size);
-    if (r < 0)
-        return r;
-    vsnprintf(buf->bytes + buf->size, (size_t)size + 1, format, args);
-    buf->size += (size_t)size;
-    return 0;
+    else
+        r = reserve(buf, (size_t)size);
+    if (r < 0 && room > 0)
+        buf->bytes[buf->size] = '\0';
+    if (r == 0 && (size_t)size >= room)
+        vsnprintf(buf->bytes + buf->size, (size_t)size + 1, format, again);
+    va_end(again);
+    if (r == 0)
+        buf->size += (size_t)size;
+    return r;
 }
 
 void buf_clear(struct buf *buf)

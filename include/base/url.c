@@ -295,24 +295,33 @@ const char *url_without_query(const char *text, char *buffer, size_t buffer_size
     return buffer;
 }
 
+static bool is_unreserved(char c)
+{
+    return is_alphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~';
+}
+
 int url_encode(struct buf *ret_text, const char *bytes, size_t size, bool keep_slash)
 {
     static const char digits[] = "0123456789ABCDEF";
     size_t size_before = ret_text->size;
-    for (size_t i = 0; i < size; i++) {
-        char c = bytes[i];
-        bool is_kept =
-            is_alphanumeric(c) || (c != '\0' && strchr("-._~", c)) || (c == '/' && keep_slash);
-        unsigned char byte = (unsigned char)c;
-        const char escape[] = {'%', digits[byte >> 4], digits[byte & 0x0F]};
-        int r =
-            is_kept ? buf_append_char(ret_text, c) : buf_append(ret_text, escape, sizeof(escape));
+    for (size_t i = 0; i < size;) {
+        // In runs: most of what is encoded stays as it is.
+        size_t end = i;
+        while (end < size && (is_unreserved(bytes[end]) || (bytes[end] == '/' && keep_slash)))
+            end++;
+        int r = end > i ? buf_append(ret_text, bytes + i, end - i) : 0;
+        if (r == 0 && end < size) {
+            unsigned char byte = (unsigned char)bytes[end++];
+            const char escape[] = {'%', digits[byte >> 4], digits[byte & 0x0F]};
+            r = buf_append(ret_text, escape, sizeof(escape));
+        }
         if (r < 0) { // as an append: all of it or nothing
             ret_text->size = size_before;
             if (ret_text->bytes)
                 ret_text->bytes[size_before] = '\0';
             return r;
         }
+        i = end;
     }
     return 0;
 }

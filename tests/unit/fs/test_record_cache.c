@@ -101,7 +101,10 @@ static struct record_cache *new_cache(void)
     struct record_cache *cache = NULL;
     struct err err = {0};
     memset(&store, 0, sizeof(store));
-    assert_int_equal(record_cache_new(NULL, &test_clock, "", &cache, &err), 0);
+    assert_int_equal(
+        record_cache_new(&(struct record_cache_options){.clock = &test_clock, .prefix = ""}, &cache,
+                         &err),
+        0);
     return cache;
 }
 
@@ -397,7 +400,8 @@ static void test_no_memory(void **state)
         struct record_cache *cache = NULL;
         struct err err = {0};
         memory_fail_at(nth);
-        int error = record_cache_new(NULL, &test_clock, "", &cache, &err);
+        int error = record_cache_new(
+            &(struct record_cache_options){.clock = &test_clock, .prefix = ""}, &cache, &err);
         has_failed = memory_has_failed();
         memory_fail_at(0);
         assert_int_equal(error, has_failed ? -ENOMEM : 0);
