@@ -198,6 +198,25 @@ int s3_object_put(struct s3_client *client, struct call *call, const struct s3_p
 // 0 also where there was no such object.
 int s3_object_delete(struct s3_client *client, struct call *call, const char *key, struct err *err);
 
+struct s3_copy {
+    struct s3_put put; // key, content_type and metadata of the new object, which has no others;
+                       // body and condition are not looked at
+    const char *source_key;
+    const char *source_etag;
+    const struct s3_metadata *identity; // a pair of put.metadata that only this copy has; NULL: a
+                                        // lost reply cannot be settled
+};
+// The whole of an object of at most S3_PART_SIZE_MAX, at once. ESTALE where the source is another
+// than source_etag - on stores that look at that, see s3_client_copies_conditionally. Replaces
+// what bears the key: whoever must not do that has to hold the name some other way.
+int s3_object_copy(struct s3_client *client, struct call *call, const struct s3_copy *copy,
+                   char ret_etag[S3_ETAG_SIZE], struct err *err);
+// Whether the store refuses a copy whose source is another than it should be: some ignore that,
+// and no answer tells. Tried once, with a copy of source_key (some small object) that should not
+// come about; where it does, at scratch_key, it is deleted. false also where it could not be tried.
+bool s3_client_copies_conditionally(struct s3_client *client, struct call *call,
+                                    const char *source_key, const char *scratch_key);
+
 // ---- multipart uploads -------------------------------------------------------------------------
 
 struct s3_upload { // filled by s3_multipart_create; plain data

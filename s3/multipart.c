@@ -10,18 +10,12 @@
 //     the same key a moment ago, so it is not aborted here; whoever keeps account of what it
 //     begins finds and aborts it (s3_multipart_list), or the bucket's lifecycle rule does.
 
-#include "base/url.h"
 #include "object.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-enum {
-    NAMES_LIMIT = 16 * 1024,
-    COPY_SOURCE_LIMIT = 8 * 1024,
-};
 
 // ---- create -------------------------------------------------------------------------------
 
@@ -53,7 +47,7 @@ int s3_multipart_create(struct s3_client *client, struct call *call, const struc
         return err_set(err, ENAMETOOLONG, "a key of more than %d bytes", S3_KEY_SIZE_MAX);
     struct http_header headers[S3_REQUEST_HEADERS_MAX + 1];
     size_t count = 0;
-    auto_buf struct buf names = BUF_INIT(NAMES_LIMIT);
+    auto_buf struct buf names = BUF_INIT(S3_PUT_NAMES_LIMIT);
     int r = s3_put_headers(put, headers, &count, &names, err);
     if (r < 0)
         return r;
@@ -153,11 +147,10 @@ int s3_multipart_copy_part(struct s3_client *client, struct call *call,
         return err_set(err, EINVAL, "a copied part of %" PRIu64 " bytes", size);
     char number[16];
     snprintf(number, sizeof(number), "%d", part_number);
-    auto_buf struct buf source = BUF_INIT(COPY_SOURCE_LIMIT);
-    (void)buf_printf(&source, "/%s/", client->service.bucket);
-    (void)url_encode(&source, source_key, strlen(source_key), true);
-    if (source.is_full)
-        return err_set(err, ENAMETOOLONG, "the key of a copy's source is too long");
+    auto_buf struct buf source = {0};
+    r = s3_copy_source(client, source_key, &source, err);
+    if (r < 0)
+        return r;
     char range[64];
     snprintf(range, sizeof(range), "bytes=%" PRIu64 "-%" PRIu64, offset, offset + size - 1);
     struct s3_part part = {.number = part_number};

@@ -78,18 +78,11 @@ static int on_completed(void *context, const char *path, const char *text, struc
 static bool is_settled(void *context)
 {
     struct completion *completion = context;
-    struct s3_head head = {0};
-    struct err ignored = {0}; // what the completion itself met says more
-    if (!completion->identity || s3_object_head(completion->client, completion->call,
-                                                completion->upload->key, &head, &ignored) < 0)
-        return false;
-    const char *value = s3_head_metadata(&head, completion->identity->name);
-    bool is_ours = value && strcmp(value, completion->identity->value) == 0 &&
-                   head.size_bytes == completion->expected_size;
-    if (is_ours)
-        memcpy(completion->etag, head.etag, S3_ETAG_SIZE);
-    s3_head_done(&head);
-    return is_ours;
+    uint64_t size_bytes;
+    return completion->identity &&
+           s3_object_is_identified(completion->client, completion->call, completion->upload->key,
+                                   completion->identity, completion->etag, &size_bytes) &&
+           size_bytes == completion->expected_size;
 }
 
 static int read_completed(void *context, struct s3_reply *reply, struct err *err)

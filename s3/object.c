@@ -9,8 +9,6 @@
 
 #define METADATA_PREFIX "x-amz-meta-"
 
-enum { NAMES_LIMIT = 16 * 1024 }; // S3 takes 2 KiB of metadata
-
 // ---- headers ------------------------------------------------------------------------------
 
 static bool is_metadata_name(const char *name)
@@ -155,6 +153,24 @@ void s3_head_done(struct s3_head *head)
     *head = (struct s3_head){0};
 }
 
+bool s3_object_is_identified(struct s3_client *client, struct call *call, const char *key,
+                             const struct s3_metadata *identity, char ret_etag[S3_ETAG_SIZE],
+                             uint64_t *ret_size_bytes)
+{
+    struct s3_head head = {0};
+    struct err ignored = {0}; // what the write itself met says more
+    if (s3_object_head(client, call, key, &head, &ignored) < 0)
+        return false;
+    const char *value = s3_head_metadata(&head, identity->name);
+    bool is = value && strcmp(value, identity->value) == 0;
+    if (is)
+        memcpy(ret_etag, head.etag, S3_ETAG_SIZE);
+    if (is && ret_size_bytes)
+        *ret_size_bytes = head.size_bytes;
+    s3_head_done(&head);
+    return is;
+}
+
 // ---- get ----------------------------------------------------------------------------------
 
 int s3_object_get(struct s3_client *client, struct call *call, const char *key, size_t limit_bytes,
@@ -242,7 +258,7 @@ int s3_object_put(struct s3_client *client, struct call *call, const struct s3_p
     size_t count = 0;
     if (put->condition == S3_CONDITION_ABSENT)
         headers[count++] = (struct http_header){"If-None-Match", "*"};
-    auto_buf struct buf names = BUF_INIT(NAMES_LIMIT);
+    auto_buf struct buf names = BUF_INIT(S3_PUT_NAMES_LIMIT);
     int r = s3_put_headers(put, headers, &count, &names, err);
     if (r < 0)
         return r;

@@ -122,11 +122,16 @@ static int take(const struct claims *claims, struct call *call, const struct s3_
     return err_set(err, EBUSY, "more than %d claims stand on that name", CLAIMS_MAX);
 }
 
+bool claims_are_needed(const struct claims *claims)
+{
+    return !s3_client_completes_conditionally(claims->client) && !atomic_load(&claims->is_refused);
+}
+
 int claim_take(struct claims *claims, struct call *call, const struct s3_upload *upload,
                struct claim *ret_claim, struct err *err)
 {
     *ret_claim = (struct claim){0};
-    if (s3_client_completes_conditionally(claims->client) || atomic_load(&claims->is_refused))
+    if (!claims_are_needed(claims))
         return 0;
     int error = take(claims, call, upload, ret_claim, err);
     if (error != -EACCES && error != -EPERM && error != -EOPNOTSUPP)

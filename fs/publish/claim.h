@@ -12,6 +12,7 @@
 #include "s3.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 enum { CLAIM_WAIT_MS = 30 * 1000 }; // for another mount that completes under the same name
 
@@ -25,6 +26,8 @@ struct claim {
     unsigned count; // how many stand for the name, ours the last of them; 0: none is held
 };
 
+// Whether the store needs claims, and has not refused one so far.
+bool claims_are_needed(const struct claims *claims);
 // 0 also where the store needs none or lets none be stored, which is told once: nothing is held
 // then. EBUSY where another upload's claim did not end in time.
 int claim_take(struct claims *claims, struct call *call, const struct s3_upload *upload,

@@ -1,4 +1,5 @@
 #include "image_record.h"
+#include "image_twin.h"
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -6,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,25 +75,37 @@ static int look_at_name(struct image *image, struct call *call, bool *ret_is_sam
 
 // ---- preparing ---------------------------------------------------------------------------------
 
+void image_fill_metadata(const struct image *image, struct image_metadata *ret_metadata)
+{
+    registry_platform_format(&image->resolved->platform, ret_metadata->platform);
+    const struct s3_metadata pairs[] = {
+        {IMAGE_METADATA_DIGEST, image->resolved->manifest.digest},
+        {IMAGE_METADATA_PLATFORM, ret_metadata->platform},
+        {IMAGE_METADATA_TAG, image->line->tag},
+        [IMAGE_METADATA_OF_UPLOAD] = {IMAGE_METADATA_UPLOAD, image->upload_token},
+    };
+    _Static_assert(sizeof(pairs) == sizeof(ret_metadata->pairs), "all of them");
+    memcpy(ret_metadata->pairs, pairs, sizeof(pairs));
+}
+
+struct s3_put image_put(const struct image *image, const struct image_metadata *metadata)
+{
+    return (struct s3_put){
+        .key = image->key,
+        .content_type =
+            image->line->format == ARCHIVE_FORMAT_TAR_GZ ? "application/gzip" : "application/x-tar",
+        .metadata = metadata->pairs,
+        .metadata_count = ARRAY_SIZE(metadata->pairs),
+    };
+}
+
 static int begin_upload(struct image *image, struct call *call, struct err *err)
 {
     if (completion_token(image->upload_token, err) < 0)
         return -err->errnum;
-    char platform[100];
-    registry_platform_format(&image->resolved->platform, platform);
-    const struct s3_metadata metadata[] = {
-        {IMAGE_METADATA_DIGEST, image->resolved->manifest.digest},
-        {IMAGE_METADATA_PLATFORM, platform},
-        {IMAGE_METADATA_TAG, image->line->tag},
-        {IMAGE_METADATA_UPLOAD, image->upload_token},
-    };
-    const struct s3_put put = {
-        .key = image->key,
-        .content_type =
-            image->line->format == ARCHIVE_FORMAT_TAR_GZ ? "application/gzip" : "application/x-tar",
-        .metadata = metadata,
-        .metadata_count = ARRAY_SIZE(metadata),
-    };
+    struct image_metadata metadata;
+    image_fill_metadata(image, &metadata);
+    const struct s3_put put = image_put(image, &metadata);
     int error = completion_begin(image->place->client, image->place->intent, call, &put,
                                  &image->upload, err);
     image->has_upload = error == 0;
@@ -118,13 +132,17 @@ int image_prepare(struct image *image, struct call *call, struct err *err)
         layer_index_find(&place->index, call, image->archive, &image->runs, err) < 0)
         return -err->errnum;
     if (plan_new(image->archive->size_bytes, &plan_options, image->runs.runs, image->runs.run_count,
-                 &image->plan, err) < 0)
+                 &image->plan, err) < 0 ||
+        begin_upload(image, call, err) < 0)
         return -err->errnum;
-    return begin_upload(image, call, err);
+    image_find_twin(image, call);
+    return 0;
 }
 
 int image_check_sources(struct image *image, struct call *call, struct err *err)
 {
+    if (image_check_twin(image, err) < 0)
+        return -err->errnum;
     return layer_runs_check(&image->place->index, call, &image->runs, image->plan, err);
 }
 
@@ -132,6 +150,7 @@ static void forget(struct image *image)
 {
     pump_free(TAKE(image->pump));
     plan_free(TAKE(image->plan));
+    image->twin = NULL;
     layer_runs_done(&image->runs);
     archive_free(TAKE(image->archive));
     registry_image_free(TAKE(image->resolved));
@@ -197,10 +216,8 @@ static int complete_upload(struct image *image, struct call *call, char ret_etag
         place->client, call, &image->upload, pump_parts(image->pump), image->plan->part_count,
         place->may_overwrite ? S3_CONDITION_NONE : S3_CONDITION_ABSENT, image->archive->size_bytes,
         &identity, ret_etag, err);
-    if (error == 0) {
+    if (error == 0)
         image->has_upload = false;
-        image->is_published = image->is_name_taken = true;
-    }
     return error < 0 ? upload_is_lost(err) : 0;
 }
 
@@ -273,8 +290,10 @@ static int complete_with_record(struct image *image, struct call *call, const ch
     }
     if (*predicted_etag && store_record_early(image, call, predicted_etag, record, err) < 0)
         return -err->errnum;
-    if (complete_upload(image, call, etag, err) < 0)
+    if ((image->twin ? image_copy_twin(image, call, etag, err)
+                     : complete_upload(image, call, etag, err)) < 0)
         return err->errnum == EEXIST ? settle_race(image, call, err) : -err->errnum;
+    image->is_published = image->is_name_taken = true;
     if (check_after(image, call, etag, err) < 0)
         return -err->errnum;
     if (!*etag) // neither said nor to be asked for
@@ -289,7 +308,9 @@ int image_complete(struct image *image, struct call *call, struct err *err)
     struct record *record = NULL;
     char predicted_etag[S3_ETAG_SIZE] = "";
     // Stores that encrypt with KMS give another; then the record is stored once more under that.
-    if (!s3_multipart_etag(pump_parts(image->pump), image->plan->part_count, predicted_etag))
+    if (image->twin)
+        snprintf(predicted_etag, sizeof(predicted_etag), "%s", image->twin->etag);
+    else if (!s3_multipart_etag(pump_parts(image->pump), image->plan->part_count, predicted_etag))
         predicted_etag[0] = '\0';
     int error = complete_with_record(image, call, predicted_etag, &record, err);
     if (error < 0 || image->is_unchanged || !record) {

@@ -46,6 +46,7 @@ struct image_place { // where it goes and under which rules; all the caller's, o
     uint64_t memory_bytes;
     int parallel;
     bool may_overwrite; // and it is not under releases/
+    bool is_alone;      // the only image of its write
     uid_t publisher_uid;
 };
 
@@ -62,6 +63,7 @@ struct image {
     struct archive *archive;
     struct layer_runs runs; // what of it the bucket holds
     struct plan *plan;
+    const struct record *twin; // of `runs`: that object is copied whole (image_twin.h); or NULL
     bool has_upload;
     char upload_token[COMPLETION_TOKEN_SIZE]; // IMAGE_METADATA_UPLOAD
     struct s3_upload upload;
@@ -72,14 +74,26 @@ struct image {
     struct pump *pump;  // the publish makes, starts and hands it over; ended when completing
 };
 
+// What identifies its object; points into the image and itself.
+struct image_metadata {
+    char platform[100];
+    struct s3_metadata pairs[4];
+};
+enum { IMAGE_METADATA_OF_UPLOAD = 3 }; // the one that only this upload has
+void image_fill_metadata(const struct image *image, struct image_metadata *ret_metadata);
+// Its object but for the body; `metadata` must outlive it.
+struct s3_put image_put(const struct image *image, const struct image_metadata *metadata);
+
 // ENOENT, EACCES, EEXIST (another image stands under that name) and the rest of the spec's table.
 int image_prepare(struct image *image, struct call *call, struct err *err);
-// After the pump: ESTALE where an object that was copied from is not what it was.
+// After the pump: ESTALE where an object that was copied from is not what it was, or not what its
+// record says.
 int image_check_sources(struct image *image, struct call *call, struct err *err);
 // Back to before image_prepare, without the copies: aborts the upload, forgets everything.
 int image_start_over(struct image *image, struct call *call, struct err *err);
 // The pump has ended well. EEXIST where another host was faster with another image; where it was
-// the same image, is_unchanged is set and the upload is left for image_undo.
+// the same image, is_unchanged is set and the upload is left for image_undo. ESTALE where it is the
+// copy of a whole object, and that is another by now: image_start_over.
 int image_complete(struct image *image, struct call *call, struct err *err);
 // After completing, when nobody waits any more: gives up what others may wait for.
 void image_settle(struct image *image, struct call *call);

@@ -224,14 +224,11 @@ static void add_run(struct layer_runs *runs, const struct archive *archive,
 }
 
 // All that the file and the record's object have in common, neighbours joined.
-static int add_source(struct layer_runs *runs, const struct archive *archive,
-                      const struct record *record, bool *covered)
+static void add_source(struct layer_runs *runs, const struct archive *archive,
+                       struct record *record, bool *covered)
 {
-    struct layer_source *source = &runs->sources[runs->source_count++];
-    *source = (struct layer_source){strdup(record->key), strdup(record->etag), record->size_bytes};
-    if (!source->key || !source->etag)
-        return -ENOMEM;
-    struct plan_run run = {.source_key = source->key, .source_etag = source->etag};
+    runs->sources[runs->source_count++] = record;
+    struct plan_run run = {.source_key = record->key, .source_etag = record->etag};
     for (size_t i = 0; i < archive->blob_count; i++) {
         const struct record_layer *layer = find_layer(record, &archive->blobs[i].descriptor);
         if (!layer || !stands_alike(archive, i, layer, record))
@@ -251,14 +248,13 @@ static int add_source(struct layer_runs *runs, const struct archive *archive,
     }
     if (run.size)
         add_run(runs, archive, record, run);
-    return 0;
 }
 
 static int allocate(const struct archive *archive, struct layer_runs *runs, struct search *search,
                     bool **ret_covered)
 {
     size_t count = archive->blob_count;
-    runs->sources = calloc(SOURCES_MAX, sizeof(*runs->sources));
+    runs->sources = calloc(SOURCES_MAX, sizeof(struct record *));
     runs->runs = calloc(SOURCES_MAX * count, sizeof(*runs->runs));
     runs->midstates = calloc(count + 1, sizeof(*runs->midstates));
     search->findings = calloc(count, sizeof(*search->findings));
@@ -285,9 +281,8 @@ static int search_round(struct search *search, struct layer_runs *runs, bool *co
         if (finding->error < 0)
             error = finding->error;
         else if (finding->record && !covered[finding->blob_index] &&
-                 runs->source_count < SOURCES_MAX &&
-                 add_source(runs, search->archive, finding->record, covered) < 0)
-            error = -ENOMEM;
+                 runs->source_count < SOURCES_MAX)
+            add_source(runs, search->archive, TAKE(finding->record), covered);
         record_free(finding->record);
         forget_hint(finding);
     }
@@ -319,8 +314,7 @@ int layer_index_find(const struct layer_index *index, struct call *call,
 void layer_runs_done(struct layer_runs *runs)
 {
     for (size_t i = 0; i < runs->source_count; i++) {
-        free(runs->sources[i].key);
-        free(runs->sources[i].etag);
+        record_free(runs->sources[i]);
     }
     free(runs->sources);
     free(runs->runs);
@@ -328,7 +322,7 @@ void layer_runs_done(struct layer_runs *runs)
     *runs = (struct layer_runs){0};
 }
 
-static bool is_copied_from(const struct plan *plan, const struct layer_source *source)
+static bool is_copied_from(const struct plan *plan, const struct record *source)
 {
     for (size_t i = 0; i < plan->part_count; i++)
         if (plan->parts[i].run && plan->parts[i].run->source_key == source->key)
@@ -340,7 +334,7 @@ int layer_runs_check(const struct layer_index *index, struct call *call,
                      const struct layer_runs *runs, const struct plan *plan, struct err *err)
 {
     for (size_t i = 0; i < runs->source_count; i++) {
-        const struct layer_source *source = &runs->sources[i];
+        const struct record *source = runs->sources[i];
         if (is_copied_from(plan, source) &&
             check_object(index, call, source->key, source->etag, source->size_bytes, err) < 0)
             return -err->errnum;

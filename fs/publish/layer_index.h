@@ -33,18 +33,11 @@ struct layer_index { // all the caller's
     const char *prefix;
 };
 
-// One object that layers can be copied from.
-struct layer_source {
-    char *key;
-    char *etag;
-    uint64_t size_bytes;
-};
-
 // What of one archive stands in the bucket.
 struct layer_runs {
     struct plan_run *runs; // for plan_new; they point into `sources`
     size_t run_count;
-    struct layer_source *sources;
+    struct record **sources; // the objects that layers can be copied from
     size_t source_count;
     // Of the file, where archive blob i's tar header begins, and last, where the layers end; all 0
     // where that is not known. They hold as far as the file begins as the sources do.

@@ -82,6 +82,7 @@ static int init_publish(struct publish *publish, const struct publish_request *r
         .memory_bytes = memory_ceiling(options->memory),
         .parallel = options->parallel,
         .may_overwrite = options->may_overwrite && !path_is_under_releases(request->directory),
+        .is_alone = request->line_count == 1,
         .publisher_uid = request->uid,
     };
     publish->directory = strdup(request->directory);

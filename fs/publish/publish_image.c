@@ -73,6 +73,7 @@ static int begin_moving(struct publish_image *own, struct err *err)
         .plan = image->plan,
         .runs = &image->runs,
         .upload = &image->upload,
+        .leaves_copies_out = image->twin,
         .call = &publish->call,
         .status = image->status,
         .failed = pump_failed,
@@ -143,7 +144,15 @@ void publish_run_complete(struct task *task)
     struct publish_image *own = CONTAINER_OF(task, struct publish_image, task);
     struct publish *publish = own->publish;
     struct err err = {0};
-    if (!own->image.is_unchanged && image_complete(&own->image, &publish->closing_call, &err) < 0)
+    int error =
+        own->image.is_unchanged ? 0 : image_complete(&own->image, &publish->closing_call, &err);
+    if (error == -ESTALE && own->image.twin) { // the write's only image, and nothing is visible
+        say_stale(own, &err);
+        publish_move_again(publish);
+        run_start_over(task);
+        return;
+    }
+    if (error < 0)
         publish_note_failure(publish, (size_t)(own - publish->images), &err);
     publish_report(publish);
 }

@@ -196,6 +196,13 @@ void publish_report(struct publish *publish)
         start_phase(publish, phase == PUBLISH_MOVING ? PUBLISH_COMPLETING : PUBLISH_STORING);
 }
 
+void publish_move_again(struct publish *publish)
+{
+    pthread_mutex_lock(&publish->lock);
+    publish->phase = PUBLISH_MOVING;
+    pthread_mutex_unlock(&publish->lock);
+}
+
 void publish_run_begin(struct task *task)
 {
     struct publish *publish = CONTAINER_OF(task, struct publish, task);

@@ -83,6 +83,8 @@ void publish_run_begin(struct task *task); // the first step
 void publish_note_failure(struct publish *publish, size_t image_index, const struct err *err);
 bool publish_has_failed(struct publish *publish);
 void publish_report(struct publish *publish); // an image has done its share of the phase
+// Instead of reporting, while completing: the only image has to be moved after all.
+void publish_move_again(struct publish *publish);
 
 // publish_image.c: an image's share of each phase; ends in publish_report
 void publish_run_move(struct task *task);

@@ -293,7 +293,10 @@ static int lay_out(struct pump *pump, struct err *err)
             add_part(pump, part, part->offset, part->size);
             continue;
         }
-        add_copy(pump, part, pump_run_copy, 0);
+        if (pump->options.leaves_copies_out)
+            pump->finished_count++;
+        else
+            add_copy(pump, part, pump_run_copy, 0);
         for (uint64_t at = read_begin(pump, part); at < end; at += piece_size(pump))
             add_part(pump, part, at, end - at < piece_size(pump) ? end - at : piece_size(pump));
     }

@@ -47,6 +47,9 @@ struct pump_options { // all stay the caller's and outlive the pump
     const struct plan *plan;
     const struct layer_runs *runs; // that the plan was made of
     const struct s3_upload *upload;
+    // What would be copied is left out of the upload, which will not be completed: the whole object
+    // is copied instead. All else is done: headers compared, digests computed.
+    bool leaves_copies_out;
     struct call *call;
     struct status_row *status;
     // Called once, as soon as something failed for good: nothing more of this image will be wanted.

@@ -27,6 +27,7 @@ CASE_LIMIT_S = 200      # 6 attempts, 10 s apart at most, and an abort that meet
 UNDONE_LIMIT_S = 60     # how long after cp's end the last abort may take
 STALL_S = 3             # the mounts' stall_timeout; noticed up to 6 s late
 LATE_S = 3              # how long after cp's end its last request may come
+WAYS = ("moved", "copied", "twinned")   # how a publish's layers come into the bucket: see Lane
 NETWORK = {errno.EIO, errno.ETIMEDOUT, errno.EHOSTUNREACH}
 
 
@@ -77,6 +78,7 @@ def names_of(method, pattern):
         "part": method == "PUT" and "partNumber" in pattern,
         "create": method == "POST" and "uploads" in pattern,
         "complete": method == "POST" and "uploadId" in pattern,
+        "copy": method == "PUT" and pattern.endswith("/x\\.tar$"),
         "abort": method == "DELETE" and "uploadId" in pattern,
         "reference file": method == "PUT" and "x\\.ref" in pattern,
     }
@@ -212,7 +214,7 @@ class Kind:
     head_errors: frozenset = frozenset()    # further ones: a HEAD's 400 does not say what it is
     is_outage: bool = False     # nothing goes until it is over, the abort neither
     limit_s: float = CASE_LIMIT_S
-    ways: tuple = ("moved", "copied")
+    ways: tuple = WAYS
 
 
 def refusal(status, code, message="scripted", **headers):
@@ -251,9 +253,16 @@ def _date(minutes):
         "%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + minutes * 60))))
 
 
+def _is_copy(step):
+    return step.is_("copy") or (step.is_("part") and not step.has_body)
+
+
 def _is_quick(step):
     """A completion and a copy may take 20 times as long before they count as stalled."""
-    return not step.is_("complete") and not (step.is_("part") and not step.has_body)
+    return not step.is_("complete") and not _is_copy(step)
+
+
+COMPLETED = ("moved", "copied")     # the others complete no upload
 
 
 # What one request meets once. A publish that gives up on any of these without `errors` is wrong.
@@ -304,16 +313,19 @@ ONCE = {
     "clock 10 minutes ahead": Kind(_date(10)),
     "clock 10 minutes behind": Kind(_date(-10)),
     "error in the 200 of a completion": Kind(
-        flat(lambda: faults.s3_error(200, "InternalError")), step_is("complete")),
+        flat(lambda: faults.s3_error(200, "InternalError")), step_is("complete"), ways=COMPLETED),
     "SlowDown in the 200 of a completion": Kind(
-        flat(lambda: faults.s3_error(200, "SlowDown")), step_is("complete")),
+        flat(lambda: faults.s3_error(200, "SlowDown")), step_is("complete"), ways=COMPLETED),
     "error in the 200 of a copy": Kind(
         flat(lambda: faults.s3_error(200, "InternalError")),
-        lambda step: step.is_("part") and not step.has_body, ways=("copied",)),
+        _is_copy, ways=("copied", "twinned")),
+    "source of a copy is gone": Kind(refusal(404, "NoSuchKey"), _is_copy, ways=("copied", "twinned")),
+    "source of a copy is another": Kind(
+        refusal(412, "PreconditionFailed"), _is_copy, ways=("copied", "twinned")),
     "412 on completion": Kind(refusal(412, "PreconditionFailed"), step_is("complete"),
-                              frozenset({errno.EEXIST}), must_fail=True),
+                              frozenset({errno.EEXIST}), must_fail=True, ways=COMPLETED),
     "409 on completion": Kind(refusal(409, "ConditionalRequestConflict"), step_is("complete"),
-                              frozenset({errno.EEXIST}), must_fail=True),
+                              frozenset({errno.EEXIST}), must_fail=True, ways=COMPLETED),
     "NoSuchUpload": Kind(refusal(404, "NoSuchUpload"),
                          lambda step: step.is_("part") or step.is_("complete"),
                          frozenset({errno.EIO})),
@@ -376,7 +388,7 @@ ALWAYS = {
     "clock 10 minutes behind": Kind(_date(-10)),
     "error in the 200 of a completion": Kind(
         flat(lambda: faults.s3_error(200, "InternalError")), step_is("complete"),
-        frozenset({errno.EIO}), must_fail=True),
+        frozenset({errno.EIO}), must_fail=True, ways=COMPLETED),
     "listing that always goes on": Kind(
         _listing((LISTING % ("<IsTruncated>true</IsTruncated><NextContinuationToken>t"
                              "</NextContinuationToken>" + CONTENTS % "x")).encode()),
@@ -408,7 +420,8 @@ class Missing(Wrong):
 
 class Lane:
     """Runs cases one after another, in a bucket of its own. `way`: layers are "moved", or
-    "copied" from what the bucket holds; or the completion is refused and all is "undone"."""
+    "copied" from what the bucket holds; or all is there under another name ("twinned") and copied
+    whole; or the completion is refused and all is "undone"."""
 
     _numbers = itertools.count(1)
 
@@ -433,7 +446,9 @@ class Lane:
     def start(self):
         self.mount()
         if self._way == "copied":
-            self._publish_older()
+            self._publish_older(self.reference("matrix/older"))
+        if self._way == "twinned":      # twice: whether copies are bound is tried out once
+            self._publish_older(self.reference(), self.reference().replace("x.tar", "y.tar"))
         self.expected, self.steps = self._clean_run()
         if self._way == "undone":
             self.steps = [ABORT]
@@ -480,9 +495,10 @@ class Lane:
 
     # What every case begins with
 
-    def _publish_older(self):
-        done = self.there.publish("older", self.reference("matrix/older"), name="x.ref")
-        assert done.returncode == 0, done.stderr
+    def _publish_older(self, *references):
+        for reference in references:
+            done = self.there.publish("older", reference, name="x.ref")
+            assert done.returncode == 0, done.stderr
         self._wait_for_quiet()
         for key in self.keys(""):
             self._kept[key] = self._get(key)

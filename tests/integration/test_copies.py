@@ -5,6 +5,7 @@ import copy
 import functools
 import hashlib
 import json
+import urllib.parse
 
 import pytest
 
@@ -15,6 +16,8 @@ MIB = 1 << 20
 GAP = 5 * MIB       # what a gap between two copies may be widened by
 SLACK = 1 * MIB     # all that is not layers: tar headers, config, manifests, records, the index
 FORMATS = ["tar", "tar.gz"]
+
+WHOLE_COPY = r"\.tar(\.gz)?$"     # a PUT of that, unlike one of a part or of what is tried out
 
 # Layers by letter, in MiB; capitals are large enough to be copied wherever they stand.
 SIZES = {"A": 12, "B": 11, "C": 13, "D": 16, "E": 12, "X": 12, "s": 2, "t": 2, "u": 3, "m": 7, "n": 6, "o": 6}
@@ -76,6 +79,10 @@ class Line:
 
     def copies(self):
         return [each for each in self.to_store.seen("PUT", "partNumber=")
+                if "x-amz-copy-source" in each.headers]
+
+    def whole_copies(self):
+        return [each for each in self.to_store.seen("PUT", WHOLE_COPY)
                 if "x-amz-copy-source" in each.headers]
 
     def read_back(self):
@@ -156,6 +163,8 @@ def test_a_second_name_sends_next_to_nothing(line, names, format_):
     one = line.check_sha256("b", "runtime:main-abc1234." + format_)
     two = line.check_sha256("b", "runtime:latest." + format_)
     assert (one == two) == (names == "NAME")
+    assert bool(line.whole_copies()) == (one == two)    # another tag's bytes are others
+    assert bool(line.copies()) == (one != two)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -424,3 +433,109 @@ def test_archived_sources_are_not_asked(line, class_):
     line.publish("b", line.push(now) + " app.tar tag=a/b:c")
     assert not line.copies()
     Archive(line.check_sha256("b", "app.tar")).check(now, "a/b:c")
+
+
+# A second name of the very same bytes: the whole object is copied, while the name is held.
+
+def second_name(line, *more, **options):
+    """Publishes an image twice; -> its reference, with which the second line began."""
+    reference = line.push(image_of("no"))
+    line.publish("old", reference + " app.tar")
+    options.setdefault("name", "second.ref")
+    line.publish("b", reference + " app.tar", *more, **options)
+    assert line.check_sha256("b", "app.tar") == line.mount.object("old/app.tar")
+    return reference
+
+
+def test_a_whole_copy_is_bound_to_its_source(line, s3, bucket):
+    reference = second_name(line)
+    copy, = line.whole_copies()
+    etag = s3.head_object(Bucket=bucket, Key="old/app.tar")["ETag"]
+    assert copy.headers["x-amz-copy-if-match"] == copy.headers["x-amz-copy-source-if-match"] == etag
+    assert line.to_store.seen("PUT", "/scratch/")       # tried once ...
+    line.publish("c", reference + " app.tar")
+    assert line.whole_copies() and not line.to_store.seen("PUT", "/scratch/")
+    for key in "b/app.tar", "c/app.tar":                # ... and who it is came along, as its own
+        head = s3.head_object(Bucket=bucket, Key=key)
+        assert head["ETag"] == etag and head["Metadata"]["prereleasefs-tag"] == reference
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    # Nothing is left of what held the names, nor of what was tried.
+    line.mount.unmount()
+    own = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket, Prefix=".prereleasefs/")["Contents"]]
+    assert not [key for key in own if "/names/" in key or "/scratch/" in key]
+
+
+class Unbound(faults.Fault):
+    """A store that copies whatever stands there."""
+
+    def __init__(self, s3, bucket):
+        self._s3 = s3
+        self._bucket = bucket
+
+    def at_request(self, conversation, exchange):
+        source = urllib.parse.unquote(exchange.headers["x-amz-copy-source"]).split("/", 2)[2]
+        self._s3.copy_object(Bucket=self._bucket, Key=exchange.target.split("/", 2)[2],
+                             CopySource={"Bucket": self._bucket, "Key": source})
+
+    def own_answer(self):
+        return 200, {}, b'<CopyObjectResult><ETag>"1"</ETag></CopyObjectResult>'
+
+
+def test_no_whole_copy_where_the_store_does_not_bind_it(line, s3, bucket):
+    line.to_store.inject(Unbound(s3, bucket), "PUT", "/scratch/", count=None)
+    second_name(line)
+    assert line.copies() and not line.whole_copies()
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket, Prefix=".prereleasefs/scratch/")
+
+
+def test_no_whole_copy_beside_other_images(line):
+    """It may have to wait for them, and they must appear together."""
+    other = line.push(image_of("s"))
+    second_name(line, other + " other.tar")
+    assert line.copies() and not line.whole_copies()
+
+
+@pytest.mark.parametrize("act", [gone, replaced])
+@pytest.mark.parametrize("when", ["as the upload begins", "as the name is held"])
+def test_twins_that_change(line, s3, bucket, act, when):
+    image = image_of("no")
+    reference = line.push(image) + " app.tar tag=a/b:c"
+    line.publish("old", reference)
+    line.to_store.inject(Meanwhile(lambda: act(s3, bucket)), *{
+        "as the upload begins": ("POST", r"/b/app\.tar\?.*uploads"),
+        "as the name is held": ("PUT", "/names/")}[when])
+    line.publish("b", reference)
+    Archive(line.check_sha256("b", "app.tar")).check(image, "a/b:c")
+    assert "all are moved" in line.mount.log()
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+
+
+def test_a_whole_copy_whose_reply_is_lost(line):
+    reference = line.push(image_of("no"))
+    line.publish("old", reference + " app.tar")
+    line.to_store.inject(faults.LoseReply(), "PUT", r"/b/app\.tar$")
+    line.publish("b", reference + " app.tar")
+    assert line.check_sha256("b", "app.tar") == line.mount.object("old/app.tar")
+    assert len(line.whole_copies()) == 1 and "all are moved" not in line.mount.log()
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_whole_copies_that_are_refused(line, refusal):
+    image = image_of("no")
+    reference = line.push(image) + " app.tar tag=a/b:c"
+    line.publish("old", reference)
+    line.to_store.inject(REFUSALS[refusal], "PUT", WHOLE_COPY, count=None, header="x-amz-copy-source")
+    line.publish("b", reference)
+    Archive(line.check_sha256("b", "app.tar")).check(image, "a/b:c")
+    assert "all are moved" in line.mount.log()
+
+
+def test_a_record_whose_sha256_lies(line, s3, bucket):
+    image = image_of("no")
+    reference = line.push(image) + " app.tar tag=a/b:c"
+    line.publish("old", reference)
+    hints = Hints(s3, bucket, "no")
+    hints.write(record={**hints.record, "sha256": "0" * 64})
+    line.publish("b", reference)
+    Archive(line.check_sha256("b", "app.tar")).check(image, "a/b:c")
+    assert not line.whole_copies() and "all are moved" in line.mount.log()

@@ -4,8 +4,8 @@ no upload is left. (One exception, which a test counts: the tarballs of a write 
 file cannot be stored remain, whole, and cp fails and says so.)
 
 SOAK=1 runs all cases (tools/soak). Without it a sample runs, the same each time: every kind of
-fault, what passes at SAMPLE requests, what stays at one, in turn of a publish that moves layers
-and of one that copies them.
+fault, what passes at SAMPLE requests, what stays at one, in turn of a publish that moves layers,
+of one that copies them and of one that copies the whole of another name.
 """
 
 import contextlib
@@ -15,12 +15,11 @@ import os
 import pytest
 
 import matrix
-from matrix import ABORT, ALWAYS, ONCE
+from matrix import ABORT, ALWAYS, ONCE, WAYS
 
 IS_SOAK = bool(os.environ.get("SOAK"))
 LANES = int(os.environ.get("LANES", "3"))
 SAMPLE = 2
-WAYS = ("moved", "copied")
 
 
 @pytest.fixture(scope="module")

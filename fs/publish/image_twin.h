@@ -1,0 +1,23 @@
+// image_twin.h - a tarball that holds an image's very bytes already, under another name.
+//
+// The bytes depend on image, platform, tag and format alone. So a second name of the same needs
+// none moved and none copied part by part: the store copies the whole object (CopyObject), which
+// some do by counting references. That takes effect without a condition on the new name and at
+// once. So it is done only
+//   - while the name's claim is held (claim.h), which is where the store needs claims,
+//   - where the store binds a copy to its source's ETag (tried once, s3.h),
+//   - for a write of one image: another image's copy may have to wait long after it was checked,
+//     and all of a write's tarballs appear together.
+// Everything that copied layers must prove, a twin must prove as well: see layer_index.h.
+#pragma once
+
+#include "image.h"
+
+// After layer_index_find and planning: sets image->twin where there is one that may be used.
+void image_find_twin(struct image *image, struct call *call);
+// After the pump: ESTALE where the image's SHA-256 is not what the twin's record says.
+int image_check_twin(const struct image *image, struct err *err);
+// Instead of completing the upload, which stays to be aborted. ESTALE where that did not
+// come about, whatever the reason: the bytes have to be moved.
+int image_copy_twin(struct image *image, struct call *call, char ret_etag[S3_ETAG_SIZE],
+                    struct err *err);
