@@ -1,9 +1,8 @@
 #include "answer.h"
 
-#include "json.h"
-
 #include "base/call.h"
 #include "base/digest.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -38,7 +37,7 @@ static bool repeats_secret(const char *words, const struct secret *authorization
 // A code is one word of the specification's kind; anything else is no code.
 static void take_code(const json_t *error, struct err *err)
 {
-    const char *code = registry_json_text(error, "code");
+    const char *code = json_document_text(error, "code");
     size_t size = code == NULL ? 0 : strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789");
     if (size > 0 && code[size] == '\0' && size < sizeof(err->code))
         memcpy(err->code, code, size + 1);
@@ -52,12 +51,12 @@ static void take_words(const struct http_response *response, const struct secret
     struct err ignored;
     words[0] = '\0';
     auto_json json_t *body =
-        registry_json_parse(buf_text(&response->body), response->body.size, false, "it", &ignored);
+        json_document_parse(buf_text(&response->body), response->body.size, false, "it", &ignored);
     const json_t *error = json_array_get(json_object_get(body, "errors"), 0);
-    const char *message = registry_json_text(error, "message");
+    const char *message = json_document_text(error, "message");
     take_code(error, err);
     if (message == NULL)
-        message = registry_json_text(body, "details");
+        message = json_document_text(body, "details");
     if (message == NULL || message[0] == '\0' || repeats_secret(message, authorization) ||
         repeats_secret(err->code, authorization))
         return;

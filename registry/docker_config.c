@@ -1,9 +1,8 @@
 #include "docker_config.h"
 
-#include "json.h"
-
 #include "base/buf.h"
 #include "base/digest.h"
+#include "base/json.h"
 #include "base/scope.h"
 
 #include <errno.h>
@@ -61,7 +60,7 @@ static int read_github_token(struct docker_config *config, const char *(*environ
 int registry_docker_config_new(const char *path, const char *(*environment)(const char *name),
                                struct docker_config **ret_config, struct err *err)
 {
-    registry_json_setup();
+    json_document_setup();
     struct docker_config *config = calloc(1, sizeof(*config));
     if (config == NULL)
         return err_no_memory(err);
@@ -172,9 +171,9 @@ static int decode_auth(const char *auth, struct login *login)
 
 static int parse_entry(const json_t *entry, const char *host, struct login *login, struct err *err)
 {
-    const char *auth = registry_json_text(entry, "auth");
-    const char *user = registry_json_text(entry, "username");
-    const char *password = registry_json_text(entry, "password");
+    const char *auth = json_document_text(entry, "auth");
+    const char *user = json_document_text(entry, "username");
+    const char *password = json_document_text(entry, "password");
     int status = 0;
     if (auth != NULL && auth[0] != '\0')
         status = decode_auth(auth, login);
@@ -193,7 +192,7 @@ static const char *helper_for(const json_t *config, const char *host)
     json_t *helper = find_entry(json_object_get(config, "credHelpers"), host);
     const char *name = json_string_value(helper);
     if (name == NULL)
-        name = registry_json_text(config, "credsStore");
+        name = json_document_text(config, "credsStore");
     return name != NULL && name[0] != '\0' ? name : NULL;
 }
 
@@ -201,7 +200,7 @@ int registry_docker_config_parse(const char *bytes, size_t size, const char *hos
                                  struct login *ret_login, struct err *err)
 {
     struct login login = {0};
-    auto_json json_t *config = registry_json_parse(bytes, size, false, "it", err);
+    auto_json json_t *config = json_document_parse(bytes, size, false, "it", err);
     if (config == NULL)
         return -err->errnum;
     json_t *entry = find_entry(json_object_get(config, "auths"), host);

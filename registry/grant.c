@@ -2,8 +2,8 @@
 
 #include "answer.h"
 #include "exchange.h"
-#include "json.h"
 
+#include "base/json.h"
 #include "base/scope.h"
 #include "base/url.h"
 
@@ -164,13 +164,13 @@ static int64_t usable_ms(const json_t *expires_in)
 static int read_token(const struct http_response *response, const char *host,
                       struct grant *ret_grant, struct err *err)
 {
-    auto_json json_t *answer = registry_json_parse(buf_text(&response->body), response->body.size,
+    auto_json json_t *answer = json_document_parse(buf_text(&response->body), response->body.size,
                                                    false, "its answer", err);
     if (answer == NULL)
         return err_wrap(err, "token server %s", host);
-    const char *token = registry_json_text(answer, "token");
+    const char *token = json_document_text(answer, "token");
     if (token == NULL || token[0] == '\0')
-        token = registry_json_text(answer, "access_token");
+        token = json_document_text(answer, "access_token");
     if (token == NULL || !is_token(token))
         return err_set(err, EPROTO, "token server %s answers without a token", host);
     ret_grant->authorization = secret_join("Bearer ", token, NULL);

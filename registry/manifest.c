@@ -1,10 +1,10 @@
 #include "manifest.h"
 
-#include "json.h"
 #include "platform.h"
 #include "reference.h"
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/scope.h"
 
 #include <errno.h>
@@ -61,8 +61,8 @@ static enum registry_compression compression_of(const char *media_type)
 static int parse_descriptor(const json_t *json, const char *what, bool any_digest,
                             struct registry_descriptor *ret_descriptor, struct err *err)
 {
-    const char *digest = registry_json_text(json, "digest");
-    const char *media_type = registry_json_text(json, "mediaType");
+    const char *digest = json_document_text(json, "digest");
+    const char *media_type = json_document_text(json, "mediaType");
     struct registry_descriptor descriptor = {0};
     if (digest == NULL || !registry_digest_is_wellformed(digest))
         return err_set(err, EPROTO, "%s has no digest", what);
@@ -70,7 +70,7 @@ static int parse_descriptor(const json_t *json, const char *what, bool any_diges
         memcpy(descriptor.digest, digest, REGISTRY_DIGEST_SIZE);
     else if (!any_digest || strncmp(digest, "sha256:", 7) == 0)
         return err_set(err, EPROTONOSUPPORT, "the digest of %s, %.80s, is no sha256", what, digest);
-    if (!registry_json_size(json, "size", &descriptor.size_bytes))
+    if (!json_document_size(json, "size", &descriptor.size_bytes))
         return err_set(err, EPROTO, "%s has no size", what);
     if (descriptor.size_bytes > MANIFEST_BLOB_MAX)
         return err_set(err, EPROTO, "%s has a size that no blob has", what);
@@ -173,7 +173,7 @@ static bool copy_field(const json_t *json, const char *key, char *ret_text, size
 {
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    const char *text = registry_json_text(json, key);
+    const char *text = json_document_text(json, key);
     if (text == NULL)
         return true;
     size_t size = strlen(text);
@@ -217,7 +217,7 @@ static int parse_entry(const json_t *json, size_t number, struct manifest_entry 
     if (status < 0)
         return status;
     const char *kind =
-        registry_json_text(json_object_get(json, "annotations"), "vnd.docker.reference.type");
+        json_document_text(json_object_get(json, "annotations"), "vnd.docker.reference.type");
     entry.has_platform = parse_platform(json_object_get(json, "platform"), &entry.platform);
     entry.is_attestation = kind != NULL && strcmp(kind, "attestation-manifest") == 0;
     entry.is_index = is_index_type(entry.descriptor.media_type);
@@ -307,7 +307,7 @@ int registry_manifest_choose(const struct manifest *index, const struct registry
 // server says it is, and failing that for what it looks like.
 static const char *media_type_of(const json_t *json, const char *content_type)
 {
-    const char *own = registry_json_text(json, "mediaType");
+    const char *own = json_document_text(json, "mediaType");
     if (own != NULL && own[0] != '\0')
         return own;
     if (content_type != NULL && (is_index_type(content_type) || is_manifest_type(content_type)))
@@ -320,7 +320,7 @@ static int parse_document(const json_t *json, const char *content_type, struct m
                           struct err *err)
 {
     uint64_t version = 0;
-    bool has_version = registry_json_size(json, "schemaVersion", &version);
+    bool has_version = json_document_size(json, "schemaVersion", &version);
     const char *type = media_type_of(json, content_type);
     if ((has_version && version == 1) ||
         has_prefix(type, "application/vnd.docker.distribution.manifest.v1"))
@@ -339,7 +339,7 @@ static int parse_document(const json_t *json, const char *content_type, struct m
     if (!manifest->is_index && !is_manifest_type(type))
         return err_set(err, EPROTONOSUPPORT, "it is a %.255s, no container image", type);
     manifest->media_type = strdup(type);
-    const char *artifact_type = registry_json_text(json, "artifactType");
+    const char *artifact_type = json_document_text(json, "artifactType");
     if (artifact_type != NULL && artifact_type[0] != '\0')
         manifest->artifact_type = strdup(artifact_type);
     if (manifest->media_type == NULL ||
@@ -352,7 +352,7 @@ int registry_manifest_parse(const char *bytes, size_t size, const char *content_
                             struct manifest *ret_manifest, struct err *err)
 {
     struct manifest manifest = {0};
-    auto_json json_t *json = registry_json_parse(bytes, size, true, "it", err);
+    auto_json json_t *json = json_document_parse(bytes, size, true, "it", err);
     if (json == NULL)
         return -err->errnum;
     char *type = content_type == NULL ? NULL : strndup(content_type, strcspn(content_type, "; \t"));
@@ -374,7 +374,7 @@ int registry_config_parse(const char *bytes, size_t size, struct image_config *r
                           struct err *err)
 {
     struct image_config config = {0};
-    auto_json json_t *json = registry_json_parse(bytes, size, false, "its config", err);
+    auto_json json_t *json = json_document_parse(bytes, size, false, "its config", err);
     if (json == NULL)
         return -err->errnum;
     const json_t *diff_ids = json_object_get(json_object_get(json, "rootfs"), "diff_ids");

@@ -26,7 +26,7 @@ LIBRARIES = {
     r"openssl/(ssl|x509_vfy)\.h": r"include/base/http_trust\.c",
     r"openssl/(?!ssl|x509_vfy).*": r"include/base/digest\.[ch]",
     r"expat\.h": r"s3/xml\.c",
-    r"jansson\.h": r"registry/(json|manifest|docker_config|token|image|archive_json)\.[ch]"
+    r"jansson\.h": r"include/base/json\.[ch]|registry/archive_json\.[ch]"
                    r"|fs/publish/(record\w*|layer_entry|intent)\.[ch]",
     r"zlib\.h": r"registry/gzip\.c",
     r"fuse.*": r"fs/(mount|ops|main)\w*\.[ch]",

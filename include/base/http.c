@@ -21,6 +21,8 @@ struct http_client {
     char *user_agent;
     int connect_timeout_ms;
     int stall_timeout_ms;
+    int total_timeout_ms; // 0: none
+    bool is_direct;
 };
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -56,6 +58,8 @@ int http_client_new(const struct http_options *options, struct http_client **ret
         options->connect_timeout_ms > 0 ? options->connect_timeout_ms : HTTP_CONNECT_TIMEOUT_MS;
     client->stall_timeout_ms =
         options->stall_timeout_ms > 0 ? options->stall_timeout_ms : HTTP_STALL_TIMEOUT_MS;
+    client->total_timeout_ms = options->total_timeout_ms;
+    client->is_direct = options->is_direct;
     *ret_client = client;
     return 0;
 }
@@ -177,6 +181,9 @@ static CURLcode set_connection(const struct http_client *client, CURL *easy)
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)client->connect_timeout_ms);
+    SET(CURLOPT_TIMEOUT_MS, (long)client->total_timeout_ms);
+    if (client->is_direct)
+        SET(CURLOPT_NOPROXY, "*");
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
@@ -268,6 +275,7 @@ static int conclude(const struct http_client *client, const struct http_exchange
             .received_bytes = x->received_bytes,
             .connect_timeout_ms = client->connect_timeout_ms,
             .stall_timeout_ms = stall_timeout_ms,
+            .total_timeout_ms = client->total_timeout_ms,
         };
         r = http_failure_explain(&failure, err);
     }

@@ -33,6 +33,8 @@ struct http_options {
     const char *user_agent; // "prereleasefs/1.0.0"
     int connect_timeout_ms; // 0: HTTP_CONNECT_TIMEOUT_MS
     int stall_timeout_ms;   // 0: HTTP_STALL_TIMEOUT_MS
+    int total_timeout_ms;   // of an exchange as a whole; 0: it may take as long as it moves
+    bool is_direct;         // never through a proxy, whatever the environment says
 };
 
 int http_client_new(const struct http_options *options, struct http_client **ret_client,

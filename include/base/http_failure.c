@@ -28,7 +28,10 @@ static int explain_unreachable(const struct http_failure *f, struct err *err)
 
 static int explain_timeout(const struct http_failure *f, struct err *err)
 {
-    if (f->was_connected)
+    if (f->was_connected && f->total_timeout_ms > 0)
+        err_set(err, ETIMEDOUT, "%s does not answer within %d s", f->host,
+                (f->total_timeout_ms + 999) / 1000);
+    else if (f->was_connected)
         err_set(err, ETIMEDOUT, "the transfer with %s stalled: no byte for %d s", f->host,
                 (f->stall_timeout_ms + 999) / 1000);
     else

@@ -18,6 +18,7 @@ struct http_failure {
     int64_t received_bytes; // of the body
     int connect_timeout_ms;
     int stall_timeout_ms;
+    int total_timeout_ms; // 0: none
 };
 
 // Fills *err; returns -err->errnum.

@@ -1,8 +1,8 @@
 #include "../base/test.h"
 #include "corpus.h"
 
+#include "base/json.h"
 #include "registry/docker_config.h"
-#include "registry/json.h"
 
 #include "base/scope.h"
 
@@ -28,7 +28,7 @@ static void check_login(const char *name, const char *host, const struct login *
 static void check_accept(const char *name, char *text, size_t size)
 {
     struct err err = {0};
-    auto_json json_t *document = registry_json_parse(text, size, false, name, &err);
+    auto_json json_t *document = json_document_parse(text, size, false, name, &err);
     json_t *expected = json_object_get(document, "expect");
     const char *host;
     json_t *value;

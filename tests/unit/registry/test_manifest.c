@@ -1,7 +1,7 @@
 #include "../base/test.h"
 #include "corpus.h"
 
-#include "registry/json.h"
+#include "base/json.h"
 #include "registry/manifest.h"
 
 #include "base/buf.h"
@@ -28,10 +28,10 @@ static void check_image(const char *name, const struct manifest *manifest, const
                      json_integer_value(json_object_get(expected, "layers")));
     for (size_t i = 0; i < manifest->layer_count; i++)
         buf_printf(&compressions, "%s%s", i > 0 ? " " : "", names[manifest->layers[i].compression]);
-    if (strcmp(buf_text(&compressions), registry_json_text(expected, "compressions")) != 0)
+    if (strcmp(buf_text(&compressions), json_document_text(expected, "compressions")) != 0)
         fail_msg("%s: %s", name, buf_text(&compressions));
     check_errno(name, registry_manifest_check_image(manifest, &err),
-                registry_json_text(expected, "image"), &err);
+                json_document_text(expected, "image"), &err);
 }
 
 static void check_index(const char *name, const struct manifest *manifest, const json_t *expected)

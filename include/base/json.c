@@ -1,4 +1,4 @@
-#include "json.h"
+#include "base/json.h"
 
 #include "base/secret.h"
 
@@ -31,13 +31,13 @@ static void set_allocator(void)
     json_set_alloc_funcs(allocate, free_wiped);
 }
 
-void registry_json_setup(void)
+void json_document_setup(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, set_allocator);
 }
 
-json_t *registry_json_parse(const char *bytes, size_t size, bool is_strict, const char *what,
+json_t *json_document_parse(const char *bytes, size_t size, bool is_strict, const char *what,
                             struct err *err)
 {
     json_error_t where;
@@ -63,12 +63,12 @@ json_t *registry_json_parse(const char *bytes, size_t size, bool is_strict, cons
     return json;
 }
 
-const char *registry_json_text(const json_t *object, const char *key)
+const char *json_document_text(const json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));
 }
 
-bool registry_json_size(const json_t *object, const char *key, uint64_t *ret_size)
+bool json_document_size(const json_t *object, const char *key, uint64_t *ret_size)
 {
     const json_t *value = json_object_get(object, key);
     if (!json_is_integer(value) || json_integer_value(value) < 0)
