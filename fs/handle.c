@@ -1,6 +1,8 @@
 #include "handle.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { LIVE_LIMIT = 64 * 1024 * 1024 }; // bytes of a live file; STATUS_ROWS_MAX rows are far below
 
@@ -52,6 +54,21 @@ bool handles_has_writers(struct handles *handles)
     pthread_mutex_lock(&handles->lock);
     const struct handle *handle = handles->first;
     while (handle && handle->kind != HANDLE_WRITER)
+        handle = handle->in_table.next;
+    pthread_mutex_unlock(&handles->lock);
+    return handle != NULL;
+}
+
+bool handles_has_closed_empty(struct handles *handles, const char *directory, const char *name,
+                              int64_t since_ms)
+{
+    pthread_mutex_lock(&handles->lock);
+    const struct handle *handle = handles->first;
+    while (handle && (handle->kind != HANDLE_WRITER ||
+                      atomic_load(&handle->writing.closed_empty_ms) <= since_ms ||
+                      !atomic_load(&handle->writing.closed_empty_ms) ||
+                      strcmp(handle->inode->name, name) != 0 ||
+                      strcmp(handle->inode->directory, directory) != 0))
         handle = handle->in_table.next;
     pthread_mutex_unlock(&handles->lock);
     return handle != NULL;

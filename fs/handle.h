@@ -47,8 +47,9 @@ struct handle {
         struct writer *writer;
         bool is_fresh; // created, or truncated: what stood there is not kept
         uid_t uid;
-        pid_t pid;     // its thread
-        pid_t process; // 0: cannot be told
+        pid_t pid;                       // its thread
+        pid_t process;                   // 0: cannot be told
+        _Atomic int64_t closed_empty_ms; // without the lock: when it was closed before any write
     } writing;
 
     struct { // guarded by the lock of all handles
@@ -63,6 +64,9 @@ int handles_new(struct inodes *inodes, struct handles **ret_handles, struct err 
 // Closes what is still open; no request may be under way. Accepts NULL.
 void handles_free(struct handles *handles);
 bool handles_has_writers(struct handles *handles); // a file is open for writing
+// One of that name was closed after that moment, and nothing has been written to it.
+bool handles_has_closed_empty(struct handles *handles, const char *directory, const char *name,
+                              int64_t since_ms);
 
 // With one reference, the kernel's. NULL on no memory.
 struct handle *handle_new(struct handles *handles, enum handle_kind kind, struct inode *inode);

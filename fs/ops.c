@@ -268,7 +268,9 @@ static void ops_lookup(fuse_req_t req, fuse_ino_t parent_id, const char *name)
     struct err err = {0};
     struct ops_call blocking;
     ops_call_begin(&blocking, req);
-    (void)find(ops, &blocking.call, parent->directory, name, &inode, &err);
+    if (find(ops, &blocking.call, parent->directory, name, &inode, &err) == -ENOENT &&
+        ops_await_name(ops, &blocking.call, parent->directory, name))
+        (void)find(ops, &blocking.call, parent->directory, name, &inode, &err);
     ops_call_end(&blocking);
     if (!inode) {
         ops_refuse(req, "lookup failed", &err, parent->directory, name);

@@ -278,7 +278,9 @@ static int remove_directory(struct ops *ops, struct call *call, const char *pare
     auto_free char *path = path_join(parent, name);
     if (!path)
         return err_no_memory(err);
-    return tree_remove_directory(ops->service->tree, call, path, err);
+    int error = tree_remove_directory(ops->service->tree, call, path, err);
+    // What held nothing else would be gone with it, and rm -r and find -delete fail.
+    return error ? error : tree_keep(ops->service->tree, parent, err);
 }
 
 // Valid replies: err.

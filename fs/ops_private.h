@@ -105,13 +105,26 @@ void ops_open_writing(fuse_req_t req, struct inode *inode, struct fuse_file_info
 // SETATTR of a size, with the handle where there is one.
 int ops_set_size(struct inode *inode, uint64_t size, const struct fuse_file_info *file,
                  struct err *err);
-// RELEASE: what is stored although nothing was written.
-void ops_finish_writing(fuse_req_t req, struct handle *handle);
+// The handle's writer, made by its first write, or because an empty file is to be stored; is_last:
+// nobody has it open any more.
+int ops_get_writer(fuse_req_t req, struct handle *handle, uint64_t offset, bool is_last,
+                   struct writer **ret_writer, struct err *err);
 void ops_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, off_t offset,
                struct fuse_file_info *file);
-void ops_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
-void ops_fsync(fuse_req_t req, fuse_ino_t id, int is_data_only, struct fuse_file_info *file);
+// A request that will be answered by the writer: parked, then given to it with ops_answer and the
+// parked request, then told that it was.
+struct ops_parked *ops_park(fuse_req_t req, struct handle *handle, struct writer *writer);
+void ops_handed_in(struct ops_parked *parked);
+void ops_answer(void *parked, int error); // a writer_reply
 // The mount ends: returns when every parked request has been answered and has let go.
 void ops_answer_parked(struct ops *ops);
 int ops_start_watcher(struct ops *ops, struct err *err);
 void ops_stop_watcher(struct ops *ops); // is_stopping is set
+
+// ops_close.c
+void ops_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
+void ops_fsync(fuse_req_t req, fuse_ino_t id, int is_data_only, struct fuse_file_info *file);
+// RELEASE: what is stored although nothing was written.
+void ops_finish_writing(fuse_req_t req, struct handle *handle);
+// Waits, a moment, for a name that was closed and is about to be stored. false: there is none.
+bool ops_await_name(struct ops *ops, struct call *call, const char *directory, const char *name);

@@ -72,8 +72,7 @@ static void unpark(struct ops_parked *parked)
     pthread_mutex_unlock(&ops->lock);
 }
 
-// The writer's reply.
-static void answer(void *context, int error)
+void ops_answer(void *context, int error)
 {
     struct ops_parked *parked = context;
     struct ops *ops = parked->ops;
@@ -116,7 +115,7 @@ static void interrupt(fuse_req_t req, void *context)
     interrupting = NULL;
 }
 
-static struct ops_parked *park(fuse_req_t req, struct handle *handle, struct writer *writer)
+struct ops_parked *ops_park(fuse_req_t req, struct handle *handle, struct writer *writer)
 {
     struct ops *ops = ops_of(req);
     struct ops_parked *parked = calloc(1, sizeof(*parked));
@@ -140,7 +139,7 @@ static struct ops_parked *park(fuse_req_t req, struct handle *handle, struct wri
 }
 
 // The request may have been answered already, by now or from within writer_write.
-static void handed_in(struct ops_parked *parked)
+void ops_handed_in(struct ops_parked *parked)
 {
     struct ops *ops = parked->ops;
     pthread_mutex_lock(&ops->lock);
@@ -391,8 +390,8 @@ static int new_reference_writer(fuse_req_t req, struct handle *handle, uint64_t 
     return reference_writer_new(&options, ret_writer, err);
 }
 
-static int new_upload(fuse_req_t req, const struct handle *handle, struct writer **ret_writer,
-                      struct err *err)
+static int new_upload(fuse_req_t req, const struct handle *handle, bool is_last,
+                      struct writer **ret_writer, struct err *err)
 {
     const struct upload_request request = {
         .directory = handle->inode->directory,
@@ -400,13 +399,13 @@ static int new_upload(fuse_req_t req, const struct handle *handle, struct writer
         .uid = handle->writing.uid,
         .is_fresh = handle->writing.is_fresh,
         .is_touched = atomic_load(&handle->inode->is_touched),
+        .is_last = is_last,
     };
     return upload_new(ops_of(req)->service->uploads, &request, ret_writer, err);
 }
 
-// The handle's writer, made by its first write.
-static int get_writer(fuse_req_t req, struct handle *handle, uint64_t offset,
-                      struct writer **ret_writer, struct err *err)
+int ops_get_writer(fuse_req_t req, struct handle *handle, uint64_t offset, bool is_last,
+                   struct writer **ret_writer, struct err *err)
 {
     pthread_mutex_lock(&handle->writing.lock);
     *ret_writer = handle->writing.writer;
@@ -416,7 +415,7 @@ static int get_writer(fuse_req_t req, struct handle *handle, uint64_t offset,
     struct writer *writer = NULL;
     int error = path_is_reference_file(handle->inode->name)
                     ? new_reference_writer(req, handle, offset, &writer, err)
-                    : new_upload(req, handle, &writer, err);
+                    : new_upload(req, handle, is_last, &writer, err);
     if (!writer)
         return error;
     pthread_mutex_lock(&handle->writing.lock);
@@ -443,11 +442,12 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, of
         fuse_reply_err(req, EBADF);
         return;
     }
-    if (get_writer(req, handle, (uint64_t)offset, &writer, &err) < 0) {
+    atomic_store(&handle->writing.closed_empty_ms, 0);
+    if (ops_get_writer(req, handle, (uint64_t)offset, false, &writer, &err) < 0) {
         ops_refuse(req, "cannot be written", &err, inode->directory, inode->name);
         return;
     }
-    struct ops_parked *parked = park(req, handle, writer);
+    struct ops_parked *parked = ops_park(req, handle, writer);
     if (!parked) {
         fuse_reply_err(req, ENOMEM);
         return;
@@ -455,74 +455,6 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, of
     parked->is_write = true;
     parked->offset = (uint64_t)offset;
     parked->size = size;
-    writer_write(writer, (uint64_t)offset, bytes, size, answer, parked);
-    handed_in(parked);
-}
-
-// An ordinary file that was made and not written to is an empty object.
-static int get_writer_of_empty(fuse_req_t req, struct handle *handle, bool is_wanted,
-                               struct writer **ret_writer, struct err *err)
-{
-    pthread_mutex_lock(&handle->writing.lock);
-    *ret_writer = handle->writing.writer;
-    is_wanted &= !*ret_writer && handle->writing.is_fresh;
-    pthread_mutex_unlock(&handle->writing.lock);
-    if (!is_wanted || path_is_reference_file(handle->inode->name))
-        return 0;
-    return get_writer(req, handle, 0, ret_writer, err);
-}
-
-static enum writer_flush who_closes(fuse_req_t req, const struct handle *handle)
-{
-    pid_t thread = fuse_req_ctx(req)->pid;
-    if (caller_was_killed(thread))
-        return WRITER_CLOSE_KILLED;
-    return caller_process(thread) == handle->writing.process ? WRITER_CLOSE : WRITER_CLOSE_BY_OTHER;
-}
-
-static void flush(fuse_req_t req, struct handle *handle, bool is_close)
-{
-    const struct inode *inode = handle->inode;
-    struct writer *writer = NULL;
-    struct err err = {0};
-    if (handle->kind == HANDLE_WRITER &&
-        get_writer_of_empty(req, handle, atomic_load(&inode->is_touched), &writer, &err) < 0) {
-        ops_refuse(req, "cannot be stored", &err, inode->directory, inode->name);
-        return;
-    }
-    if (!writer) { // nothing was written
-        fuse_reply_err(req, 0);
-        return;
-    }
-    struct ops_parked *parked = park(req, handle, writer);
-    if (!parked) {
-        fuse_reply_err(req, ENOMEM);
-        return;
-    }
-    writer_flush(writer, is_close ? who_closes(req, handle) : WRITER_SYNC, answer, parked);
-    handed_in(parked);
-}
-
-void ops_finish_writing(fuse_req_t req, struct handle *handle)
-{
-    struct writer *writer = NULL;
-    struct err err = {0};
-    if (handle->kind == HANDLE_WRITER && get_writer_of_empty(req, handle, true, &writer, &err) < 0)
-        log_err(LOG_LEVEL_WARN, "cannot be stored", &err, "directory", handle->inode->directory,
-                "name", handle->inode->name, NULL);
-}
-
-// Valid replies: err.
-void ops_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
-{
-    (void)id;
-    flush(req, ops_handle(file), true);
-}
-
-// Valid replies: err.
-void ops_fsync(fuse_req_t req, fuse_ino_t id, int is_data_only, struct fuse_file_info *file)
-{
-    (void)id;
-    (void)is_data_only;
-    flush(req, ops_handle(file), false);
+    writer_write(writer, (uint64_t)offset, bytes, size, ops_answer, parked);
+    ops_handed_in(parked);
 }

@@ -16,41 +16,6 @@ enum {
     CEILING_SHARE = 4,       // of the memory ceiling that one piece may take
 };
 
-// ---- the engine --------------------------------------------------------------------------------
-
-int upload_engine_new(const struct upload_engine_options *options,
-                      struct upload_engine **ret_engine, struct err *err)
-{
-    struct upload_engine *engine = calloc(1, sizeof(*engine));
-    if (!engine)
-        return err_no_memory(err);
-    engine->options = *options;
-    pthread_mutex_init(&engine->lock, NULL);
-    pthread_cond_init(&engine->has_ended, NULL);
-    if (workers_new("file", options->parallel, &engine->workers, err) < 0) {
-        upload_engine_free(engine);
-        return -err->errnum;
-    }
-    *ret_engine = engine;
-    return 0;
-}
-
-void upload_engine_free(struct upload_engine *engine)
-{
-    if (!engine)
-        return;
-    pthread_mutex_lock(&engine->lock);
-    for (struct upload *upload = engine->first; upload; upload = upload->next)
-        call_cancel(&upload->call);
-    while (engine->first)
-        pthread_cond_wait(&engine->has_ended, &engine->lock);
-    pthread_mutex_unlock(&engine->lock);
-    workers_free(engine->workers);
-    pthread_cond_destroy(&engine->has_ended);
-    pthread_mutex_destroy(&engine->lock);
-    free(engine);
-}
-
 // ---- one upload's life -------------------------------------------------------------------------
 
 void piece_free(struct piece *piece)
@@ -63,7 +28,7 @@ void piece_free(struct piece *piece)
 
 static void upload_free(struct upload *upload)
 {
-    struct upload_engine *engine = upload->engine;
+    engine_forget(upload);
     piece_free(upload->filling);
     piece_free(upload->spare);
     write_intent_free(upload->intent);
@@ -72,15 +37,8 @@ static void upload_free(struct upload *upload)
     free(upload->key);
     free(upload->directory);
     free(upload->name);
-    pthread_mutex_lock(&engine->lock);
-    if (upload->at) {
-        *upload->at = upload->next;
-        if (upload->next)
-            upload->next->at = upload->at;
-    }
+    engine_let_go(TAKE(upload->engine));
     free(upload);
-    pthread_cond_broadcast(&engine->has_ended);
-    pthread_mutex_unlock(&engine->lock);
 }
 
 static void log_retry(void *context, const struct err *cause, int64_t delay_ms)
@@ -477,9 +435,11 @@ int upload_new(struct upload_engine *engine, const struct upload_request *reques
     struct upload *upload = calloc(1, sizeof(*upload));
     if (!upload)
         return err_no_memory(err);
+    engine_hold(engine);
     upload->engine = engine;
     upload->writer.methods = &methods;
     upload->is_fresh = request->is_fresh;
+    upload->is_last = request->is_last;
     upload->uid = request->uid;
     sha256_init(&upload->sha256);
     upload->is_touched = request->is_touched;
@@ -500,13 +460,7 @@ int upload_new(struct upload_engine *engine, const struct upload_request *reques
         upload_free(upload);
         return -err->errnum;
     }
-    pthread_mutex_lock(&engine->lock);
-    upload->next = engine->first;
-    upload->at = &engine->first;
-    if (engine->first)
-        engine->first->at = &upload->next;
-    engine->first = upload;
-    pthread_mutex_unlock(&engine->lock);
+    engine_remember(upload);
     *ret_writer = &upload->writer;
     return 0;
 }

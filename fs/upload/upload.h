@@ -53,6 +53,10 @@ int upload_engine_new(const struct upload_engine_options *options,
                       struct upload_engine **ret_engine, struct err *err);
 // Cancels what is under way and waits until it has been undone. Accepts NULL.
 void upload_engine_free(struct upload_engine *engine);
+// Waits until no file of that name that nobody has open any more is on its way; not longer than
+// that. false: there was none.
+bool upload_engine_wait(struct upload_engine *engine, struct call *call, const char *directory,
+                        const char *name, int64_t limit_ms);
 
 struct upload_request {
     const char *directory;
@@ -61,6 +65,7 @@ struct upload_request {
     // Created by this open, or truncated: it becomes an object even if nothing is written, when
     // nobody has it open any more ...
     bool is_fresh;
+    bool is_last;    // nobody has it open any more: it is released next
     bool is_touched; // ... or when it is closed (a shell also closes before it lets a child write)
 };
 // Writes answer when the bytes were taken, which waits for memory. EOPNOTSUPP where an offset does

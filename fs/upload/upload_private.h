@@ -15,7 +15,8 @@ struct upload_engine {
     struct workers *workers;
     pthread_mutex_t lock; // guards what follows
     pthread_cond_t has_ended;
-    struct upload *first; // all that have not been freed
+    struct upload *first; // all that can be asked for
+    size_t alive;         // all that still use what the engine has
 };
 
 // A buffer of the file.
@@ -58,6 +59,7 @@ struct upload {
     enum upload_parts parts_state;
     struct err err; // the first failure: it stays failed
     bool is_fresh;
+    bool is_last; // about to be released
     bool is_touched;
     bool is_released;
     struct piece *filling; // NULL: none yet
@@ -89,6 +91,12 @@ void upload_fail(struct upload *upload, const struct err *err);
 void upload_task_ended(struct upload *upload);
 void upload_is_done(struct upload *upload);
 void piece_free(struct piece *piece); // accepts NULL
+
+// upload_engine.c. Held from an upload's beginning to its very end, in the list in between.
+void engine_hold(struct upload_engine *engine);
+void engine_let_go(struct upload_engine *engine);
+void engine_remember(struct upload *upload);
+void engine_forget(struct upload *upload);
 
 // upload_store.c: tasks
 void upload_run_begin(struct task *task);
