@@ -202,6 +202,16 @@ static int open_intents(struct service *service, struct err *err)
     return intents_new(&options, &service->intents, err);
 }
 
+static struct completion_place completion_place(struct service *service)
+{
+    return (struct completion_place){
+        .client = service->client,
+        .claims = &service->claims,
+        .prefix = service->options->prefix,
+        .is_record_refused = &service->is_record_refused,
+    };
+}
+
 static int open_engine(struct service *service, struct err *err)
 {
     const struct publish_engine_options options = {
@@ -211,6 +221,7 @@ static int open_engine(struct service *service, struct err *err)
         .status = service->status,
         .records = service->records,
         .intents = service->intents,
+        .completion = completion_place(service),
         .memory = service->memory,
         .clock = service->clock,
         .defaults = {.platform = service->options->platform, .format = service->options->format},
@@ -218,16 +229,6 @@ static int open_engine(struct service *service, struct err *err)
         .may_overwrite = service->options->may_overwrite,
     };
     return publish_engine_new(&options, &service->engine, err);
-}
-
-static struct completion_place completion_place(struct service *service)
-{
-    return (struct completion_place){
-        .client = service->client,
-        .claims = &service->claims,
-        .prefix = service->options->prefix,
-        .is_record_refused = &service->is_record_refused,
-    };
 }
 
 static int open_uploads(struct service *service, struct err *err)

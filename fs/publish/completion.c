@@ -7,6 +7,7 @@
 #include "base/scope.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *key_of(const struct completion *completion)
@@ -79,9 +80,11 @@ static int store_record_early(struct completion *completion, struct call *call, 
     if (error != -EACCES && error != -EPERM)
         return error;
     if (!atomic_exchange(completion->place->is_record_refused, true))
-        log_err(LOG_LEVEL_WARN,
-                "records cannot be stored in the bucket: links are handed out without a sha256",
-                err, NULL);
+        log_err(
+            LOG_LEVEL_WARN,
+            "records cannot be stored in the bucket: links are handed out without a sha256, and "
+            "all layers are moved",
+            err, NULL);
     return 0;
 }
 
@@ -113,8 +116,20 @@ static int settle_race(struct completion *completion, struct call *call, struct 
     return -err->errnum;
 }
 
-static int complete(struct completion *completion, struct call *call, char ret_etag[S3_ETAG_SIZE],
-                    struct err *err)
+static int copy_whole(struct completion *completion, struct call *call, char ret_etag[S3_ETAG_SIZE],
+                      struct err *err)
+{
+    if (completion->claim.count == 0)
+        return err_set(err, ESTALE, "the name cannot be held while an object is copied to it");
+    int error = s3_object_copy(completion->place->client, call, completion->copy, ret_etag, err);
+    if (error < 0 && error != -EINTR) // should it come about later after all, it is the same bytes
+        err->errnum = ESTALE;
+    completion->is_name_taken |= error == 0;
+    return error < 0 ? -err->errnum : 0;
+}
+
+static int complete_parts(struct completion *completion, struct call *call,
+                          char ret_etag[S3_ETAG_SIZE], struct err *err)
 {
     const struct s3_metadata identity = {IMAGE_METADATA_UPLOAD, completion->token};
     enum s3_condition condition =
@@ -172,7 +187,8 @@ static int run(struct completion *completion, struct call *call, const char *pre
         return verdict < 0 ? verdict : 0;
     if (*predicted_etag && store_record_early(completion, call, predicted_etag, err) < 0)
         return -err->errnum;
-    if (complete(completion, call, etag, err) < 0)
+    if ((completion->copy ? copy_whole(completion, call, etag, err)
+                          : complete_parts(completion, call, etag, err)) < 0)
         return err->errnum == EEXIST ? settle_race(completion, call, err) : -err->errnum;
     if (look_after(completion, call, etag, err) < 0)
         return -err->errnum;
@@ -187,7 +203,9 @@ int completion_run(struct completion *completion, struct call *call, struct err 
 {
     char predicted_etag[S3_ETAG_SIZE] = "";
     // Stores that encrypt with KMS give another; then the record is stored once more under that.
-    if (!s3_multipart_etag(completion->parts, completion->part_count, predicted_etag))
+    if (completion->copy)
+        snprintf(predicted_etag, sizeof(predicted_etag), "%s", completion->copy->source_etag);
+    else if (!s3_multipart_etag(completion->parts, completion->part_count, predicted_etag))
         predicted_etag[0] = '\0';
     int error = run(completion, call, predicted_etag, err);
     // A record of a version that does not exist is never read.

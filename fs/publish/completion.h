@@ -36,6 +36,10 @@ struct completion {
     const struct s3_upload *upload;
     const struct s3_part *parts; // in order
     size_t part_count;
+    // Instead of the parts: the whole of an object that holds these very bytes, where the name's
+    // claim is held meanwhile, since nothing else guards the name then. ESTALE where that did not
+    // come about, whatever the reason. The upload is left to be aborted. NULL: the parts.
+    const struct s3_copy *copy;
     uint64_t size_bytes;
     const char *token; // of the upload's own metadata, IMAGE_METADATA_UPLOAD
     bool may_overwrite;

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,24 +52,28 @@ static int set_taken(const struct image *image, const struct s3_head *head, stru
                                                  "releases/)");
 }
 
-// Whether the object that bears the name now is this very image; none or, with overwrite, another
-// one is not.
-static int look_at_name(struct image *image, struct call *call, bool *ret_is_same, struct err *err)
+// As completion_judge: with overwrite, another image may be replaced.
+static int judge(void *context, struct call *call, const struct s3_head *head, struct err *err)
+{
+    (void)call;
+    const struct image *image = context;
+    if (is_same_image(head, image))
+        return 1;
+    return image->place->may_overwrite ? 0 : set_taken(image, head, err);
+}
+
+static int look_at_name(struct image *image, struct call *call, struct err *err)
 {
     struct s3_head head = {0};
     int error = s3_object_head(image->place->client, call, image->key, &head, err);
-    if (error == -ENOENT) {
-        *ret_is_same = false;
+    if (error == -ENOENT)
         return 0;
-    }
     if (error < 0)
         return error;
-    image->is_name_taken = true;
-    *ret_is_same = is_same_image(&head, image);
-    if (!*ret_is_same && !image->place->may_overwrite)
-        error = set_taken(image, &head, err);
+    int verdict = judge(image, call, &head, err);
+    image->is_unchanged = verdict == 1;
     s3_head_done(&head);
-    return error;
+    return verdict < 0 ? verdict : 0;
 }
 
 // ---- preparing ---------------------------------------------------------------------------------
@@ -123,7 +126,7 @@ int image_prepare(struct image *image, struct call *call, struct err *err)
                                &image->line->platform, &image->resolved, err) < 0 ||
         archive_new(image->resolved, image->line->tag, image->line->format, &image->archive, err) <
             0 ||
-        look_at_name(image, call, &image->is_unchanged, err) < 0)
+        look_at_name(image, call, err) < 0)
         return -err->errnum;
     status_row_set_total(image->status, image->archive->size_bytes);
     if (image->is_unchanged)
@@ -168,169 +171,53 @@ int image_start_over(struct image *image, struct call *call, struct err *err)
 
 // ---- completing --------------------------------------------------------------------------------
 
-static int store_record(const struct image *image, struct call *call, const char *etag,
-                        struct record **ret_record, struct err *err)
+static int make_record(void *context, const char *etag, struct record **ret_record, struct err *err)
 {
-    struct record *record = NULL;
-    if (image_make_record(image, etag, &record, err) < 0)
-        return -err->errnum;
-    if (record_store(image->place->client, call, image->place->prefix, record, err) < 0) {
-        record_free(record);
-        return err_wrap(err, "storing the record");
-    }
-    record_free(*ret_record);
-    *ret_record = record;
-    return 0;
-}
-
-// Another object bears the name by now, or completing failed: whether ours is what stands there
-// after all (the same image, published by another host at the same time) decides.
-static int settle_race(struct image *image, struct call *call, struct err *err)
-{
-    bool is_same;
-    struct err look = {0};
-    int error = look_at_name(image, call, &is_same, &look);
-    if (error == 0 && is_same) {
-        image->is_unchanged = true;
-        return 0;
-    }
-    if (error == -EEXIST)
-        *err = look;
-    return -err->errnum;
-}
-
-// ENOENT is for images that are not there, and an upload that is gone is no fault of the caller's.
-static int upload_is_lost(struct err *err)
-{
-    if (err->errnum == ENOENT)
-        err->errnum = EIO;
-    return -err->errnum;
-}
-
-static int complete_upload(struct image *image, struct call *call, char ret_etag[S3_ETAG_SIZE],
-                           struct err *err)
-{
-    const struct image_place *place = image->place;
-    const struct s3_metadata identity = {IMAGE_METADATA_UPLOAD, image->upload_token};
-    int error = s3_multipart_complete(
-        place->client, call, &image->upload, pump_parts(image->pump), image->plan->part_count,
-        place->may_overwrite ? S3_CONDITION_NONE : S3_CONDITION_ABSENT, image->archive->size_bytes,
-        &identity, ret_etag, err);
-    if (error == 0)
-        image->has_upload = false;
-    return error < 0 ? upload_is_lost(err) : 0;
-}
-
-// Some stores ignore If-None-Match on completion: the last one wins there. Whoever looks
-// afterwards and finds another upload's object has lost. That it cannot be looked at undoes
-// nothing: the tarball stands, whole.
-static int check_after(struct image *image, struct call *call, char ret_etag[S3_ETAG_SIZE],
-                       struct err *err)
-{
-    struct s3_head head = {0};
-    struct err look = {0};
-    if (s3_object_head(image->place->client, call, image->key, &head, &look) < 0) {
-        log_err(LOG_LEVEL_WARN, "published, but the object could not be looked at afterwards",
-                &look, "key", image->key, NULL);
-        return 0;
-    }
-    int error = 0;
-    if (is_same_text(s3_head_metadata(&head, IMAGE_METADATA_UPLOAD), image->upload_token)) {
-        memcpy(ret_etag, head.etag, S3_ETAG_SIZE);
-    } else if (!is_same_image(&head, image)) {
-        image->is_published = false;
-        error = set_taken(image, &head, err);
-    }
-    s3_head_done(&head);
-    return error;
-}
-
-// Before the tarball is visible: a store that fails just now fails the publish, an account that may
-// not would fail every one.
-static int store_record_early(const struct image *image, struct call *call, const char *etag,
-                              struct record **record, struct err *err)
-{
-    int error = store_record(image, call, etag, record, err);
-    if (error != -EACCES && error != -EPERM)
-        return error;
-    if (!atomic_exchange(image->place->is_record_refused, true))
-        log_err(
-            LOG_LEVEL_WARN,
-            "records cannot be stored in the bucket: links are handed out without a sha256, and "
-            "all layers are moved",
-            err, NULL);
-    return 0;
-}
-
-// The record of what is visible already: losing it costs detail, not the tarball.
-static void store_record_late(const struct image *image, struct call *call, const char *etag,
-                              struct record **record)
-{
-    struct err err = {0};
-    if (!*etag)
-        err_set(&err, EPROTO, "the store does not say under which ETag it stands");
-    else if (store_record(image, call, etag, record, &err) == 0)
-        return;
-    log_err(LOG_LEVEL_WARN, "published, but without a record", &err, "key", image->key, NULL);
-    record_free(TAKE(*record));
-}
-
-static int complete_with_record(struct image *image, struct call *call, const char *predicted_etag,
-                                struct record **record, struct err *err)
-{
-    char etag[S3_ETAG_SIZE] = "";
-    bool is_same;
-    if ((!image->place->may_overwrite &&
-         claim_take(image->place->claims, call, &image->upload, &image->claim, err) < 0) ||
-        look_at_name(image, call, &is_same, err) < 0)
-        return -err->errnum;
-    if (is_same) { // another host was faster with the very same
-        image->is_unchanged = true;
-        return 0;
-    }
-    if (*predicted_etag && store_record_early(image, call, predicted_etag, record, err) < 0)
-        return -err->errnum;
-    if ((image->twin ? image_copy_twin(image, call, etag, err)
-                     : complete_upload(image, call, etag, err)) < 0)
-        return err->errnum == EEXIST ? settle_race(image, call, err) : -err->errnum;
-    image->is_published = image->is_name_taken = true;
-    if (check_after(image, call, etag, err) < 0)
-        return -err->errnum;
-    if (!*etag) // neither said nor to be asked for
-        memcpy(etag, predicted_etag, sizeof(etag));
-    if (!*etag || strcmp(etag, predicted_etag) != 0)
-        store_record_late(image, call, etag, record);
-    return 0;
+    return image_make_record(context, etag, ret_record, err);
 }
 
 int image_complete(struct image *image, struct call *call, struct err *err)
 {
-    struct record *record = NULL;
-    char predicted_etag[S3_ETAG_SIZE] = "";
-    // Stores that encrypt with KMS give another; then the record is stored once more under that.
+    const struct image_place *place = image->place;
+    struct image_twin_copy twin;
     if (image->twin)
-        snprintf(predicted_etag, sizeof(predicted_etag), "%s", image->twin->etag);
-    else if (!s3_multipart_etag(pump_parts(image->pump), image->plan->part_count, predicted_etag))
-        predicted_etag[0] = '\0';
-    int error = complete_with_record(image, call, predicted_etag, &record, err);
-    if (error < 0 || image->is_unchanged || !record) {
-        // The stored record stays: it may be that of the same image, published by another host,
-        // and one of a version that does not exist is never read.
-        record_free(record);
+        image_fill_twin_copy(image, &twin);
+    struct completion *completion = &image->completion;
+    *completion = (struct completion){
+        .place = place->completion,
+        .upload = &image->upload,
+        .parts = pump_parts(image->pump),
+        .part_count = image->plan->part_count,
+        .copy = image->twin ? &twin.copy : NULL,
+        .size_bytes = image->archive->size_bytes,
+        .token = image->upload_token,
+        .may_overwrite = place->may_overwrite,
+        .judge = judge,
+        .make_record = make_record,
+        .context = image,
+    };
+    int error = completion_run(completion, call, err);
+    completion->copy = NULL;
+    image->has_upload = !completion->is_completed;
+    image->is_unchanged = completion->is_unchanged;
+    image->is_published = error == 0 && !completion->is_unchanged;
+    if (image->is_published && image->twin)
+        status_row_add_done(image->status, (int64_t)image->plan->copy_bytes);
+    struct record *record = TAKE(completion->record);
+    if (!record)
         return error;
-    }
     struct err index_err = {0};
-    if (layer_index_store(&image->place->index, call, record, &index_err) < 0)
+    if (layer_index_store(&place->index, call, record, &index_err) < 0)
         log_err(LOG_LEVEL_WARN, "the next image with these layers will be moved whole", &index_err,
                 "key", image->key, NULL);
-    record_cache_put(image->place->records, record);
-    return 0;
+    record_cache_put(place->records, record);
+    return error;
 }
 
 void image_settle(struct image *image, struct call *call)
 {
-    if (image->is_name_taken)
-        claim_drop(image->place->claims, call, image->key, &image->claim);
+    if (image->completion.place)
+        completion_settle(&image->completion, call);
 }
 
 int image_undo(struct image *image, struct call *call, struct err *err)

@@ -13,7 +13,6 @@
 
 #include "base/call.h"
 #include "base/err.h"
-#include "claim.h"
 #include "completion.h"
 #include "intents.h"
 #include "layer_index.h"
@@ -37,9 +36,8 @@ struct image_place { // where it goes and under which rules; all the caller's, o
     struct s3_client *client;
     struct registry_client *registry;
     struct record_cache *records;
-    struct write_intent *intent;    // declared before an upload begins
-    struct claims *claims;          // on names that are about to be taken
-    atomic_bool *is_record_refused; // and that has been told
+    struct write_intent *intent; // declared before an upload begins
+    const struct completion_place *completion;
     struct layer_index index;
     const struct clock *clock;
     const char *prefix; // of the mount, for the records
@@ -68,10 +66,9 @@ struct image {
     char upload_token[COMPLETION_TOKEN_SIZE]; // IMAGE_METADATA_UPLOAD
     struct s3_upload upload;
 
-    struct claim claim; // set by image_complete, until image_settle
-    bool is_name_taken; // an object was seen, or put, under its name
-    bool is_published;  // set by image_complete: the object stands under its name
-    struct pump *pump;  // the publish makes, starts and hands it over; ended when completing
+    struct completion completion; // set by image_complete, until image_settle
+    bool is_published;            // set by image_complete: the object stands under its name
+    struct pump *pump; // the publish makes, starts and hands it over; ended when completing
 };
 
 // What identifies its object; points into the image and itself.

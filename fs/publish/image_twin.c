@@ -45,7 +45,7 @@ void image_find_twin(struct image *image, struct call *call)
     const struct image_place *place = image->place;
     image->twin = NULL;
     if (!place->is_alone || place->may_overwrite || image->archive->size_bytes > S3_PART_SIZE_MAX ||
-        !claims_are_needed(place->claims))
+        !claims_are_needed(place->completion->claims))
         return;
     for (size_t i = 0; i < image->runs.source_count; i++) {
         const struct record *record = image->runs.sources[i];
@@ -67,26 +67,13 @@ int image_check_twin(const struct image *image, struct err *err)
                    image->twin->key);
 }
 
-int image_copy_twin(struct image *image, struct call *call, char ret_etag[S3_ETAG_SIZE],
-                    struct err *err)
+void image_fill_twin_copy(const struct image *image, struct image_twin_copy *ret_copy)
 {
-    const struct image_place *place = image->place;
-    struct image_metadata metadata;
-    image_fill_metadata(image, &metadata);
-    const struct s3_copy copy = {
-        .put = image_put(image, &metadata),
+    image_fill_metadata(image, &ret_copy->metadata);
+    ret_copy->copy = (struct s3_copy){
+        .put = image_put(image, &ret_copy->metadata),
         .source_key = image->twin->key,
         .source_etag = image->twin->etag,
-        .identity = &metadata.pairs[IMAGE_METADATA_OF_UPLOAD],
+        .identity = &ret_copy->metadata.pairs[IMAGE_METADATA_OF_UPLOAD],
     };
-    if (image->claim.count == 0)
-        return err_set(err, ESTALE, "the name cannot be held while an object is copied to it");
-    int error = s3_object_copy(place->client, call, &copy, ret_etag, err);
-    if (error == 0) {
-        status_row_add_done(image->status, (int64_t)image->plan->copy_bytes);
-        return 0;
-    }
-    if (error != -EINTR) // should it come about later after all, it is the same bytes
-        err->errnum = ESTALE;
-    return -err->errnum;
 }

@@ -17,7 +17,9 @@
 void image_find_twin(struct image *image, struct call *call);
 // After the pump: ESTALE where the image's SHA-256 is not what the twin's record says.
 int image_check_twin(const struct image *image, struct err *err);
-// Instead of completing the upload, which stays to be aborted. ESTALE where that did not
-// come about, whatever the reason: the bytes have to be moved.
-int image_copy_twin(struct image *image, struct call *call, char ret_etag[S3_ETAG_SIZE],
-                    struct err *err);
+// For completion.h: what is copied. All point into the image, the metadata and each other.
+struct image_twin_copy {
+    struct image_metadata metadata;
+    struct s3_copy copy;
+};
+void image_fill_twin_copy(const struct image *image, struct image_twin_copy *ret_copy);

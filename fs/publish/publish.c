@@ -74,8 +74,7 @@ static int init_publish(struct publish *publish, const struct publish_request *r
         .registry = options->registry,
         .records = options->records,
         .intent = publish->intent,
-        .claims = &engine->claims,
-        .is_record_refused = &engine->is_record_refused,
+        .completion = &engine->options.completion,
         .index = {.client = options->client, .prefix = tree_prefix(options->tree)},
         .clock = options->clock,
         .prefix = tree_prefix(options->tree),
@@ -199,8 +198,6 @@ int publish_engine_new(const struct publish_engine_options *options,
     if (!engine)
         return err_no_memory(err);
     engine->options = *options;
-    engine->claims =
-        (struct claims){.client = options->client, .prefix = tree_prefix(options->tree)};
     pthread_mutex_init(&engine->lock, NULL);
     call_wait_init(&engine->has_ended);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);

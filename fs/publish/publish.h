@@ -10,6 +10,7 @@
 #include "../tree.h"
 #include "../workers.h"
 #include "base/err.h"
+#include "completion.h"
 #include "intents.h"
 #include "record_cache.h"
 #include "reference_file.h"
@@ -29,6 +30,7 @@ struct publish_engine_options {
     struct status *status;
     struct record_cache *records;
     struct intents *intents;
+    struct completion_place completion;
     struct memory *memory;
     const struct clock *clock;
     struct reference_defaults defaults; // platform and format that lines leave out

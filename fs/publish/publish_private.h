@@ -16,9 +16,7 @@ struct publish_engine {
     struct workers *fetches;
     struct workers *uploads;
     struct workers *hashers;
-    struct claims claims;
-    atomic_bool is_record_refused; // records, aborts: and that has been told
-    atomic_bool is_abort_refused;
+    atomic_bool is_abort_refused; // and that has been told
 
     pthread_mutex_t lock; // guards what follows
     pthread_cond_t has_ended;
