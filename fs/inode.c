@@ -270,6 +270,12 @@ struct inode *inode_of_object(struct inodes *inodes, const char *directory,
     return find_or_add(inodes, object_key(directory, entry), inode);
 }
 
+bool inode_shows(const struct inode *inode, const struct tree_entry *entry)
+{
+    return !entry->is_directory && inode->modified_ms == entry->modified_ms &&
+           strcmp(inode->etag, entry->etag) == 0;
+}
+
 struct inode *inode_of_rendering(struct inodes *inodes, const char *directory,
                                  const struct virtual_file *file, struct rendering *rendering)
 {

@@ -50,6 +50,10 @@ struct inode {
     atomic_uint_least64_t written_size; // then st_size
     atomic_bool is_touched;             // its times were set meanwhile
 
+    // OBJECT: the kernel may go on leading its name here, for list_ttl (a listing gave it the
+    // entry).
+    atomic_bool is_entry_kept;
+
     // DIRECTORY: what the log has been told about it.
     atomic_bool has_told_left_out; // keys that a path cannot name
     atomic_bool has_told_shadowed; // an object under a generated file's name
@@ -88,6 +92,9 @@ void inode_detach(struct inodes *inodes, struct inode *inode);
 void inode_forget(struct inodes *inodes, struct inode *inode, uint64_t lookups);
 struct inode *inode_ref(struct inodes *inodes, struct inode *inode);
 void inode_unref(struct inodes *inodes, struct inode *inode); // accepts NULL
+
+// Whether the inode, an object's, is the very version that the entry of its directory shows.
+bool inode_shows(const struct inode *inode, const struct tree_entry *entry);
 
 // st_ino of a directory entry that is listed without being looked up.
 uint64_t inode_number_of_entry(const char *directory, const struct tree_entry *entry);

@@ -166,8 +166,9 @@ static struct inode_style style_now(const struct ops *ops)
     return style;
 }
 
-struct fuse_entry_param ops_entry(struct ops *ops, const struct inode *inode)
+struct fuse_entry_param ops_entry(struct ops *ops, struct inode *inode)
 {
+    atomic_store(&inode->is_entry_kept, false);
     struct inode_style style = style_now(ops);
     struct fuse_entry_param entry = {
         .ino = inode_id(ops->inodes, inode),
@@ -177,6 +178,39 @@ struct fuse_entry_param ops_entry(struct ops *ops, const struct inode *inode)
     };
     inode_stat(inode, &style, &entry.attr);
     return entry;
+}
+
+// What this mount itself may replace is never kept. Whatever else changes, by whomever, is found by
+// ops_is_entry_old before a byte or an attribute of a wrong version is handed out.
+struct fuse_entry_param ops_listed_entry(struct ops *ops, struct inode *inode)
+{
+    const struct options *options = ops->service->options;
+    struct fuse_entry_param entry = ops_entry(ops, inode);
+    if (inode->kind == INODE_OBJECT && !options->may_overwrite && options->list_ttl_ms > 0 &&
+        !path_is_reference_file(inode->name) && !atomic_load(&inode->is_written)) {
+        entry.entry_timeout = (double)options->list_ttl_ms / 1000;
+        atomic_store(&inode->is_entry_kept, true);
+    }
+    return entry;
+}
+
+bool ops_is_entry_old(fuse_req_t req, const struct inode *inode)
+{
+    struct tree_listing *listing = NULL;
+    const struct tree_entry *entry = NULL;
+    struct err err = {0};
+    if (inode->kind != INODE_OBJECT || !atomic_load(&inode->is_entry_kept))
+        return false;
+    if (atomic_load(&inode->is_written))
+        return true;
+    struct ops_call blocking;
+    ops_call_begin(&blocking, req);
+    (void)tree_lookup(ops_of(req)->service->tree, &blocking.call, inode->directory, inode->name,
+                      &listing, &entry, &err);
+    ops_call_end(&blocking);
+    bool is_old = err.errnum == ENOENT || (entry && !inode_shows(inode, entry));
+    tree_listing_unref(listing);
+    return is_old;
 }
 
 void ops_reply_attr(fuse_req_t req, const struct inode *inode)

@@ -162,7 +162,7 @@ static bool add_looked_up(struct batch *batch, const struct tree_entry *listed, 
         return add_unlooked(batch, listed->name, inode_number_of_entry(directory, listed),
                             listed->is_directory ? S_IFDIR : S_IFREG, next, true);
     batch->looked_up[batch->looked_up_count++] = inode;
-    struct fuse_entry_param entry = ops_entry(ops, inode);
+    struct fuse_entry_param entry = ops_listed_entry(ops, inode);
     return add_plus(batch, listed->name, &entry, next);
 }
 

@@ -63,7 +63,14 @@ void ops_call_end(struct ops_call *blocking); // before the reply
 void ops_refuse(fuse_req_t req, const char *sentence, const struct err *err, const char *directory,
                 const char *name);
 
-struct fuse_entry_param ops_entry(struct ops *ops, const struct inode *inode);
+// The answer to a lookup: the kernel asks for a file's name each time, so that nobody meets an
+// inode that a write has locked.
+struct fuse_entry_param ops_entry(struct ops *ops, struct inode *inode);
+// The same in a listing (READDIRPLUS): kept for list_ttl, so that `ls -l` asks nothing more.
+struct fuse_entry_param ops_listed_entry(struct ops *ops, struct inode *inode);
+// Whether the name, whose entry was kept, leads to this object wrongly by now: ESTALE then makes
+// the kernel look the name up again.
+bool ops_is_entry_old(fuse_req_t req, const struct inode *inode);
 void ops_reply_attr(fuse_req_t req, const struct inode *inode);
 
 // EPERM where the name is a generated file's or the program's own directory, EROFS on a read-only

@@ -308,6 +308,12 @@ void ops_open_writing(fuse_req_t req, struct inode *inode, struct fuse_file_info
         ops_refuse(req, "cannot be written", &err, inode->directory, inode->name);
         return;
     }
+    // From now on others shall not meet this inode: the kernel looks the name up, and keeps it no
+    // longer; then this comes again.
+    if (inode->kind == INODE_OBJECT && atomic_exchange(&inode->is_entry_kept, false)) {
+        fuse_reply_err(req, ESTALE);
+        return;
+    }
     bool is_fresh = inode->kind == INODE_WRITER || (file->flags & O_TRUNC);
     struct handle *handle = new_writing(req, inode, is_fresh);
     if (!handle) {

@@ -76,9 +76,18 @@ static int get(fuse_req_t req, const struct inode *inode, const char *name, stru
 void ops_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t size)
 {
     const struct inode *inode = ops_inode(req, id);
-    // `ls -l` asks for ACLs and the kernel for capabilities, all the time.
+    // `ls -l` asks for ACLs and contexts, and the kernel for capabilities, all the time; with this
+    // answer `ls` asks once.
+    if (strncmp(name, "user.", strlen("user.")) != 0) {
+        fuse_reply_err(req, EOPNOTSUPP);
+        return;
+    }
     if (inode->kind != INODE_OBJECT || !attribute_is_ours(name)) {
         fuse_reply_err(req, ENODATA);
+        return;
+    }
+    if (ops_is_entry_old(req, inode)) {
+        fuse_reply_err(req, ESTALE);
         return;
     }
     auto_buf struct buf value = BUF_INIT(XATTRS_LIMIT);
@@ -101,6 +110,10 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t size)
 void ops_listxattr(fuse_req_t req, fuse_ino_t id, size_t size)
 {
     const struct inode *inode = ops_inode(req, id);
+    if (ops_is_entry_old(req, inode)) {
+        fuse_reply_err(req, ESTALE);
+        return;
+    }
     auto_buf struct buf names = BUF_INIT(XATTRS_LIMIT);
     struct err err = {0};
     int error = 0;

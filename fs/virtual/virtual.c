@@ -199,6 +199,11 @@ static int render_listing(const struct rendering_job *job, struct call *call,
     if (!virtual_exists(job->virtuals, job->file, job->listing))
         return err_set(err, ENOENT, "there is no %s: %s/ holds no files", job->file->name,
                        directory);
+    if (job->listing->file_count > VIRTUAL_FILES_MAX)
+        return err_set(err, EFBIG,
+                       "%s/ holds %zu files, and %s is made of %d at most: put them into several "
+                       "directories",
+                       directory, job->listing->file_count, job->file->name, VIRTUAL_FILES_MAX);
     int error = renderings_get(job->virtuals->renderings, call, &wanted, ret_rendering, err);
     return error < 0 ? err_wrap(err, "%s%s%s", directory, *directory ? "/" : "", job->file->name)
                      : 0;

@@ -20,7 +20,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { VIRTUAL_REUSE_MS = 60 * 1000 };
+enum {
+    VIRTUAL_REUSE_MS = 60 * 1000,
+    // Of a directory with more files nothing is made, so that `ls -l` there costs neither their
+    // records nor the memory of their links: RECORD_CACHE_MAX records are kept, and a report of so
+    // many files has 120 MB.
+    VIRTUAL_FILES_MAX = RECORD_CACHE_MAX,
+};
 
 struct snapshot; // snapshot.h: what a renderer is given
 
@@ -74,7 +80,7 @@ void rendering_unref(struct rendering *rendering); // accepts NULL
 
 // Not for live files (EINVAL). ENOENT where it does not stand. EACCES where there is no presigner
 // (the sentence says which option is missing), or min_expires cannot be kept (it says how long
-// links would live). Otherwise what the store or STS answered. May block for as long as they do;
-// ends soon when the call is cancelled.
+// links would live). EFBIG past VIRTUAL_FILES_MAX. Otherwise what the store or STS answered. May
+// block for as long as they do; ends soon when the call is cancelled.
 int virtual_render(struct virtuals *virtuals, struct call *call, const struct virtual_file *file,
                    const char *directory, struct rendering **ret_rendering, struct err *err);
