@@ -290,6 +290,8 @@ static int open_rooms(struct service *service, struct err *err)
     if (error == 0)
         error =
             readers_new(service->client, service->memory, service->clock, &service->readers, err);
+    if (error == 0)
+        error = sweeper_new(service->tree, service->virtuals, &service->sweeper, err);
     return error;
 }
 
@@ -338,6 +340,7 @@ void service_close(struct service *service)
 {
     if (!service)
         return;
+    sweeper_free(service->sweeper);
     readers_free(service->readers);
     virtuals_free(service->virtuals);
     upload_engine_free(service->uploads);

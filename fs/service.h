@@ -15,6 +15,7 @@
 #include "reader.h"
 #include "registry.h"
 #include "s3.h"
+#include "sweeper.h"
 #include "tree.h"
 #include "upload/upload.h"
 #include "virtual/virtual.h"
@@ -46,6 +47,7 @@ struct service {
     struct upload_engine *uploads;
     struct virtuals *virtuals;
     struct readers *readers;
+    struct sweeper *sweeper;
     int64_t opened_ms;
 };
 

@@ -11,7 +11,6 @@
 
 enum {
     BUCKETS = 1024, // of the hash table; a walk over 10,000 directories has chains of 10
-    SWEEP_EVERY_MS = 30 * 1000,
     // Listings are kept so long (or for list_ttl, if that is longer), so that an unchanged one
     // keeps its version, by which virtual files are reused (VIRTUAL_REUSE_MS).
     KEEP_MS = 90 * 1000,
@@ -23,7 +22,8 @@ struct node {
     char *directory;
     struct tree_listing *listing; // NULL: never listed
     bool is_absent;               // listed, and there is no such directory
-    int64_t listed_ms;            // monotonic, when that listing was asked for
+    int64_t listed_ms;            // monotonic, when that listing was asked for ...
+    int64_t got_ms;               // ... and when it was there: list_ttl begins
     uint64_t listed_generation;
     uint64_t generation; // of what is known: grows by tree_forget
     bool is_listing;     // somebody is asking the store
@@ -49,7 +49,6 @@ struct tree {
     struct node *buckets[BUCKETS];
     struct made *made;
     uint64_t versions; // the last one given to a listing
-    int64_t swept_ms;
 };
 
 int tree_new(const struct tree_options *options, struct tree **ret_tree, struct err *err)
@@ -216,16 +215,15 @@ static void forget_path_locked(struct tree *tree, const char *directory)
     // Out of memory, the directory itself was forgotten: list_ttl does the rest.
 }
 
-static void sweep_locked(struct tree *tree, int64_t now_ms)
+void tree_sweep(struct tree *tree)
 {
-    if (now_ms - tree->swept_ms < SWEEP_EVERY_MS)
-        return;
-    tree->swept_ms = now_ms;
+    int64_t now_ms = clock_monotonic_ms(tree->clock);
     int64_t keep_ms = tree->list_ttl_ms > KEEP_MS ? tree->list_ttl_ms : KEEP_MS;
+    pthread_mutex_lock(&tree->lock);
     for (size_t i = 0; i < BUCKETS; i++) {
         for (struct node **at = &tree->buckets[i]; *at;) {
             struct node *node = *at;
-            if (node->users > 0 || now_ms - node->listed_ms < keep_ms) {
+            if (node->users > 0 || now_ms - node->got_ms < keep_ms) {
                 at = &node->next;
                 continue;
             }
@@ -233,6 +231,7 @@ static void sweep_locked(struct tree *tree, int64_t now_ms)
             free_node(node);
         }
     }
+    pthread_mutex_unlock(&tree->lock);
 }
 
 // ---- listing -----------------------------------------------------------------------------------
@@ -296,6 +295,7 @@ static int settle_locked(struct tree *tree, struct node *node, struct listing_bu
     node->listing = listing;
     node->is_absent = !is_there;
     node->listed_ms = asked_ms;
+    node->got_ms = clock_monotonic_ms(tree->clock);
     node->listed_generation = generation;
     return 0;
 }
@@ -329,15 +329,15 @@ static int list_locked(struct tree *tree, struct call *call, struct node *node, 
         remember_failure_locked(node, err);
     node->is_listing = false;
     pthread_cond_broadcast(&tree->has_listed);
-    sweep_locked(tree, asked_ms);
     return error;
 }
 
-// One listing serves all who came before it was asked for, whatever list_ttl is.
+// One listing serves all who came before it was asked for, whatever list_ttl is. That counts from
+// when it was there: one of a hundred pages takes longer than list_ttl, and would be old at once.
 static bool is_fresh_locked(const struct tree *tree, const struct node *node, int64_t came_ms)
 {
     return node->listing && node->listed_generation == node->generation &&
-           (clock_monotonic_ms(tree->clock) - node->listed_ms < tree->list_ttl_ms ||
+           (clock_monotonic_ms(tree->clock) - node->got_ms < tree->list_ttl_ms ||
             node->listed_ms >= came_ms);
 }
 

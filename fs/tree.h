@@ -72,6 +72,8 @@ void tree_forget(struct tree *tree, const char *directory);
 // The same, after this mount has deleted a file there: the directory stays even if that was its
 // last one, until it is removed, as directories do elsewhere (`rm -r` removes it in the end).
 int tree_keep(struct tree *tree, const char *directory, struct err *err);
+// Frees listings that nobody has asked for lately; to be called now and then.
+void tree_sweep(struct tree *tree);
 // malloc'ed key of a file; and the prefix.
 char *tree_key(const struct tree *tree, const char *directory, const char *name);
 const char *tree_prefix(const struct tree *tree);

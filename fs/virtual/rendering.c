@@ -164,6 +164,13 @@ static void forget_locked(struct renderings *renderings)
     }
 }
 
+void renderings_sweep(struct renderings *renderings)
+{
+    pthread_mutex_lock(&renderings->lock);
+    forget_locked(renderings);
+    pthread_mutex_unlock(&renderings->lock);
+}
+
 // ---- making ------------------------------------------------------------------------------------
 
 // What was made goes into the slot; the same bytes as before stay the same rendering.

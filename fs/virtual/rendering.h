@@ -18,6 +18,9 @@ struct renderings;
 int renderings_new(const struct clock *clock, struct renderings **ret_renderings, struct err *err);
 void renderings_free(struct renderings *renderings); // nothing may be asked for any more
 
+// Forgets links that are not fresh any more, as every renderings_get does.
+void renderings_sweep(struct renderings *renderings);
+
 struct rendering_wanted {
     const struct virtual_file *file;
     const char *directory;

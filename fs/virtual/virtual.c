@@ -94,6 +94,11 @@ void virtuals_free(struct virtuals *virtuals)
     free(virtuals);
 }
 
+void virtuals_sweep(struct virtuals *virtuals)
+{
+    renderings_sweep(virtuals->renderings);
+}
+
 const struct collect_options *virtuals_collect_options(const struct virtuals *virtuals)
 {
     return &virtuals->collect;

@@ -59,6 +59,7 @@ struct virtuals_options {
 int virtuals_new(const struct virtuals_options *options, struct virtuals **ret_virtuals,
                  struct err *err);
 void virtuals_free(struct virtuals *virtuals);
+void virtuals_sweep(struct virtuals *virtuals); // frees links that are not fresh any more
 
 // Whether this generated file stands in that directory now (a listing of it is at hand): the live
 // one where this mount made the directory or published into it, the others where the directory

@@ -26,6 +26,7 @@ static struct {
     size_t page_size;    // entries of a page
     size_t unnameable;   // on the first page
     const char *etag;    // of every object
+    int64_t page_ms;     // how long a page takes
     int error;           // what listing answers
     atomic_int requests; // pages asked for
     atomic_bool is_held; // listings wait while it is
@@ -76,6 +77,7 @@ int s3_list_page(struct s3_client *client, struct call *call, const char *prefix
     assert_null(start_after);
     assert_int_equal(max_keys, S3_LIST_PAGE_KEYS);
     bucket.requests++;
+    bucket.now_ms += bucket.page_ms;
     while (bucket.is_held && !atomic_load(&call->is_cancelled))
         usleep(1000);
     if (atomic_load(&call->is_cancelled))
@@ -383,9 +385,30 @@ static void test_old_listings_are_given_back(void **state)
     add("e/a");
     struct tree *tree = tree_over("", 1000);
     uint64_t version = version_of(tree, "d");
+    bucket.now_ms += 60 * 1000;
+    tree_sweep(tree);
+    assert_int_equal(version_of(tree, "d"), version);
     bucket.now_ms += 3600 * 1000;
-    assert_shows(tree, "e", "a"); // sweeps
+    assert_shows(tree, "e", "a");
+    tree_sweep(tree);
     assert_true(version_of(tree, "d") > version);
+    tree_free(tree);
+}
+
+// A listing that took longer than list_ttl is not old before anybody has looked.
+static void test_list_ttl_begins_when_the_listing_is_there(void **state)
+{
+    (void)state;
+    add("d/a");
+    bucket.page_ms = 5000;
+    struct tree *tree = tree_over("", 1000);
+    assert_shows(tree, "d", "a");
+    bucket.now_ms += 999;
+    assert_shows(tree, "d", "a");
+    assert_int_equal(bucket.requests, 1);
+    bucket.now_ms += 1;
+    assert_shows(tree, "d", "a");
+    assert_int_equal(bucket.requests, 2);
     tree_free(tree);
 }
 
@@ -648,6 +671,7 @@ int main(void)
         cmocka_unit_test_setup(test_version, start),
         cmocka_unit_test_setup(test_forget, start),
         cmocka_unit_test_setup(test_old_listings_are_given_back, start),
+        cmocka_unit_test_setup(test_list_ttl_begins_when_the_listing_is_there, start),
         cmocka_unit_test_setup(test_failure, start),
         cmocka_unit_test_setup(test_no_memory, start),
         cmocka_unit_test_setup(test_asked_for_once, start),
