@@ -67,7 +67,7 @@ bool handles_has_closed_empty(struct handles *handles, const char *directory, co
     while (handle && (handle->kind != HANDLE_WRITER ||
                       atomic_load(&handle->writing.closed_empty_ms) <= since_ms ||
                       !atomic_load(&handle->writing.closed_empty_ms) ||
-                      strcmp(handle->inode->name, name) != 0 ||
+                      (name && strcmp(handle->inode->name, name) != 0) ||
                       strcmp(handle->inode->directory, directory) != 0))
         handle = handle->in_table.next;
     pthread_mutex_unlock(&handles->lock);

@@ -64,7 +64,8 @@ int handles_new(struct inodes *inodes, struct handles **ret_handles, struct err 
 // Closes what is still open; no request may be under way. Accepts NULL.
 void handles_free(struct handles *handles);
 bool handles_has_writers(struct handles *handles); // a file is open for writing
-// One of that name was closed after that moment, and nothing has been written to it.
+// One of that name (NULL: any of the directory) was closed after that moment, and nothing has been
+// written to it.
 bool handles_has_closed_empty(struct handles *handles, const char *directory, const char *name,
                               int64_t since_ms);
 

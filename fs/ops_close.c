@@ -10,7 +10,8 @@ enum {
     // How long a name that was closed empty is waited for: until the kernel says that nobody has
     // it open any more (it does so at once), or that it was a shell's redirection all the same.
     CLOSED_EMPTY_MS = 250,
-    STORING_MS = 5 * 1000, // then its name is looked at as it is
+    STORING_MS = 5 * 1000,    // then its name is looked at as it is
+    DIRECTORY_WAIT_MS = 1000, // and a directory listed
     LOOK_MS = 2,
 };
 
@@ -63,7 +64,7 @@ static void flush(fuse_req_t req, struct handle *handle, bool is_close)
 
 // Nobody hears of the end of a file whose last close was not its opener's, or that stayed empty:
 // the kernel does not wait for it. Whoever looks for its name right afterwards (rsync, unzip and
-// Python's copytree set its times by name) is to find it.
+// Python's copytree set its times by name) is to find it, and rm -r all of a directory.
 bool ops_await_name(struct ops *ops, struct call *call, const char *directory, const char *name)
 {
     bool has_waited = false;
@@ -71,7 +72,8 @@ bool ops_await_name(struct ops *ops, struct call *call, const char *directory, c
                                     clock_monotonic_ms(clock_system()) - CLOSED_EMPTY_MS) &&
            call_sleep(call, LOOK_MS))
         has_waited = true;
-    return upload_engine_wait(ops->service->uploads, call, directory, name, STORING_MS) ||
+    return upload_engine_wait(ops->service->uploads, call, directory, name,
+                              name ? STORING_MS : DIRECTORY_WAIT_MS) ||
            has_waited;
 }
 

@@ -73,6 +73,7 @@ void ops_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
     struct err err = {0};
     struct ops_call blocking;
     ops_call_begin(&blocking, req);
+    (void)ops_await_name(ops, &blocking.call, inode->directory, NULL);
     int error = tree_list(ops->service->tree, &blocking.call, inode->directory, &listing, &err);
     ops_call_end(&blocking);
     if (error < 0) {

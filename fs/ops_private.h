@@ -133,5 +133,6 @@ void ops_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
 void ops_fsync(fuse_req_t req, fuse_ino_t id, int is_data_only, struct fuse_file_info *file);
 // RELEASE: what is stored although nothing was written.
 void ops_finish_writing(fuse_req_t req, struct handle *handle);
-// Waits, a moment, for a name that was closed and is about to be stored. false: there is none.
+// Waits, a moment, for a name that was closed and is about to be stored; NULL: for all of the
+// directory. false: there is none.
 bool ops_await_name(struct ops *ops, struct call *call, const char *directory, const char *name);

@@ -53,8 +53,8 @@ int upload_engine_new(const struct upload_engine_options *options,
                       struct upload_engine **ret_engine, struct err *err);
 // Cancels what is under way and waits until it has been undone. Accepts NULL.
 void upload_engine_free(struct upload_engine *engine);
-// Waits until no file of that name that nobody has open any more is on its way; not longer than
-// that. false: there was none.
+// Waits until no file of that name (NULL: none of the directory's) that nobody has open any more is
+// on its way; not longer than that. false: there was none.
 bool upload_engine_wait(struct upload_engine *engine, struct call *call, const char *directory,
                         const char *name, int64_t limit_ms);
 

@@ -81,7 +81,7 @@ static bool is_ending_locked(struct upload_engine *engine, const char *directory
 {
     bool is_ending = false;
     for (struct upload *upload = engine->first; upload && !is_ending; upload = upload->next) {
-        if (strcmp(upload->name, name) != 0 || strcmp(upload->directory, directory) != 0)
+        if ((name && strcmp(upload->name, name) != 0) || strcmp(upload->directory, directory) != 0)
             continue;
         pthread_mutex_lock(&upload->lock);
         is_ending = upload->is_released || upload->is_last;
