@@ -39,16 +39,30 @@ static int open_http(struct service *service, const struct s3_settings *settings
     return http_client_new(&options, &service->http, err);
 }
 
-static int open_provider(struct service *service, const char *profile,
+// On a thread of the provider's own.
+static void tell_renewal(void *context, const struct err *failure)
+{
+    (void)context;
+    if (failure)
+        log_err(LOG_LEVEL_WARN, "renewing the AWS credentials failed; it is tried again", failure,
+                NULL);
+    else
+        log_event(LOG_LEVEL_DEBUG, "the AWS credentials were renewed", NULL);
+}
+
+static int open_provider(struct service *service, const char *profile, struct call *call,
                          struct s3_provider **ret_provider, struct err *err)
 {
     const struct s3_provider_options options = {
         .profile = profile,
+        .region = service->options->region,
+        .sts_endpoint = first_of(service->options->sts_endpoint, service->options->endpoint),
+        .on_renewal = tell_renewal,
         .environment = &s3_environment_process,
         .clock = service->clock,
         .http = service->http,
     };
-    return s3_provider_new(&options, ret_provider, err);
+    return s3_provider_new(&options, call, ret_provider, err);
 }
 
 // ---- the bucket --------------------------------------------------------------------------------
@@ -128,7 +142,8 @@ static int open_presigner(struct service *service, const struct s3_settings *set
     if (!options->presign_role && !options->presign_profile)
         return 0;
     if (options->presign_profile) {
-        int error = open_provider(service, options->presign_profile, &service->link_provider, err);
+        int error =
+            open_provider(service, options->presign_profile, call, &service->link_provider, err);
         if (error == 0)
             error = check_reader_is_another(service, call, err);
         if (error < 0)
@@ -300,7 +315,7 @@ static int open_all(struct service *service, const struct s3_settings *settings,
 {
     int error = open_http(service, settings, err);
     if (error == 0)
-        error = open_provider(service, service->options->profile, &service->provider, err);
+        error = open_provider(service, service->options->profile, call, &service->provider, err);
     if (error == 0)
         error = open_bucket(service, settings, err);
     if (error == 0)

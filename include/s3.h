@@ -45,30 +45,42 @@ void s3_credentials_unref(struct s3_credentials *credentials); // accepts NULL
 const char *s3_credentials_access_key(const struct s3_credentials *credentials);
 int64_t s3_credentials_expires_ms(const struct s3_credentials *credentials);
 
-// Where credentials come from: the AWS chain (environment, then the profile of ~/.aws/credentials
-// and ~/.aws/config, then - later - web identity, container, instance). Renews before expiry.
+// Where credentials come from: the AWS chain (environment, a profile's role, web identity, GitHub
+// Actions, the profile's keys or process, container, instance; see docs/credentials.md).
+//
+// Credentials that expire are renewed before that, on a thread of the provider's own, once for
+// all who wait; while the old ones live nobody waits, and a failed renewal disturbs nobody.
 struct s3_provider;
 
 struct s3_environment {
     const char *(*get)(void *context, const char *name); // NULL where unset; getenv's shape
     void *context;
+    const char *directory; // that relative paths begin at; NULL: the one at that moment
 };
 extern const struct s3_environment s3_environment_process; // the process's own
 
 struct s3_provider_options {
-    const char *profile; // NULL: AWS_PROFILE, else "default". A profile given here goes before
-                         // the environment's keys, as --profile does for the AWS CLI.
+    const char *profile;      // NULL: AWS_PROFILE, else "default". A profile given here goes before
+                              // the environment's keys, as --profile does for the AWS CLI.
+    const char *region;       // where roles are asked for; NULL: what the chain says ...
+    const char *sts_endpoint; // ... and there, NULL likewise, else AWS's for the region
     const struct s3_environment *environment;
     const struct clock *clock;
     struct http_client *http;
+    // Told of each renewal's end, with NULL where it went well; on the provider's thread, no lock
+    // held. May be NULL.
+    void (*on_renewal)(void *context, const struct err *failure);
+    void *context;
 };
-// Finds the source and reads it once: EACCES with a sentence that names every place that was
+// Finds the source and asks it once: EACCES with a sentence that names every place that was
 // looked at where none has credentials; EINVAL for a file that cannot be parsed, with file and
-// line.
-int s3_provider_new(const struct s3_provider_options *options, struct s3_provider **ret_provider,
-                    struct err *err);
-void s3_provider_free(struct s3_provider *provider);
-// The credentials to sign with now; the caller unrefs.
+// line, and for settings that contradict each other.
+int s3_provider_new(const struct s3_provider_options *options, struct call *call,
+                    struct s3_provider **ret_provider, struct err *err);
+void s3_provider_free(struct s3_provider *provider);                // accepts NULL
+const char *s3_provider_source(const struct s3_provider *provider); // "environment variables"
+// The credentials to sign with now; the caller unrefs. Waits only where they have expired. EACCES,
+// or what the source's servers failed with, where they have and cannot be renewed.
 int s3_provider_get(struct s3_provider *provider, struct call *call,
                     struct s3_credentials **ret_credentials, struct err *err);
 

@@ -13,7 +13,7 @@ static const char *process_get(void *context, const char *name)
     return getenv(name); // NOLINT(concurrency-mt-unsafe)
 }
 
-const struct s3_environment s3_environment_process = {process_get, NULL};
+const struct s3_environment s3_environment_process = {process_get, NULL, NULL};
 
 const char *s3_environment_get(const struct s3_environment *environment, const char *name)
 {
@@ -41,11 +41,17 @@ char *s3_environment_path(const struct s3_environment *environment, const char *
     const char *value = s3_environment_get(environment, name);
     if (!value)
         value = fallback;
-    if (strncmp(value, "~/", 2) != 0)
-        return strdup(value);
-    auto_free char *directory = home(environment);
+    auto_free char *directory = strncmp(value, "~/", 2) == 0 ? home(environment) : NULL;
     char *path = NULL;
     if (!directory)
-        return strdup(value);
+        return s3_environment_absolute(environment, value);
     return asprintf(&path, "%s%s", directory, value + 1) < 0 ? NULL : path;
+}
+
+char *s3_environment_absolute(const struct s3_environment *environment, const char *path)
+{
+    char *absolute = NULL;
+    if (*path == '/' || !environment->directory)
+        return strdup(path);
+    return asprintf(&absolute, "%s/%s", environment->directory, path) < 0 ? NULL : absolute;
 }

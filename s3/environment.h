@@ -10,3 +10,7 @@ const char *s3_environment_get(const struct s3_environment *environment, const c
 // directory (HOME, or what the user database says). malloc'ed, NULL on no memory.
 char *s3_environment_path(const struct s3_environment *environment, const char *name,
                           const char *fallback);
+
+// The same path, from the environment's directory where it is relative. malloc'ed, NULL on no
+// memory.
+char *s3_environment_absolute(const struct s3_environment *environment, const char *path);

@@ -64,6 +64,13 @@ static const struct meaning meanings[] = {
     {"NotImplemented", EOPNOTSUPP, false, S3_REMEDY_NONE, "this store cannot do that"},
     {"NotSupported", EOPNOTSUPP, false, S3_REMEDY_NONE, "this store cannot do that"},
     {"XNotImplemented", EOPNOTSUPP, false, S3_REMEDY_NONE, "this store cannot do that"},
+    // Web identity
+    {"InvalidIdentityToken", EACCES, false, S3_REMEDY_NONE,
+     "the identity token is refused: its issuer is not known there as an identity provider, or the "
+     "token is damaged"},
+    {"IDPRejectedClaim", EACCES, false, S3_REMEDY_NONE,
+     "the identity provider rejects the token, or the token is not for this audience"},
+    {"IDPCommunicationError", EIO, true, S3_REMEDY_NONE, "the identity provider does not answer"},
     // Room
     {"QuotaExceeded", EDQUOT, false, S3_REMEDY_NONE, "the quota is used up"},
     {"XMinioStorageFull", ENOSPC, false, S3_REMEDY_NONE, "the store is full"},
@@ -198,6 +205,12 @@ static const char *explain(const struct s3_question *question, const struct mean
         return "an object of that name is already there";
     if (meaning->errnum == ESTALE)
         return "the object is another by now";
+    if (is_sts(question) && !question->access_key && meaning->errnum == EACCES) {
+        if (meaning->text == ACCESS_DENIED)
+            return "the role's trust policy does not let this identity token assume it";
+        if (meaning->remedy == S3_REMEDY_CREDENTIALS)
+            return "the identity token has expired";
+    }
     if (is_sts(question) && meaning->text == ACCESS_DENIED)
         return "these credentials may not assume it; the role's trust policy must name their user";
     return meaning->text;

@@ -16,7 +16,7 @@ struct s3_question {
     const char *action;  // as IAM calls it: "s3:PutObject"
     const char *subject; // "bucket/key", or a role's ARN
     const struct s3_place *place;
-    const char *access_key; // that signed it
+    const char *access_key; // that signed it, NULL where nobody did
     bool is_about_etag;     // it had a condition on an ETag, not on absence
 };
 

@@ -33,7 +33,7 @@ struct sending {
 struct attempt {
     struct sending *sending;
     const struct s3_place *place;
-    struct s3_credentials *credentials;
+    struct s3_credentials *credentials; // NULL for an unsigned request
     struct s3_skew_reading reading;
     int sink_result; // what the caller's on_bytes answered, when that was an error
 };
@@ -180,11 +180,13 @@ static int perform(struct attempt *attempt, struct http_response *ret_response, 
     struct http_header headers[S3_REQUEST_HEADERS_MAX + ADDED_HEADERS_MAX + 1];
     size_t count = build_headers(attempt, date, headers);
     // The token is signed like every header, but sent apart: it is a secret.
-    const struct secret *token = s3_credentials_session_token(attempt->credentials);
+    const struct secret *token =
+        attempt->credentials ? s3_credentials_session_token(attempt->credentials) : NULL;
     struct http_header token_header = {"x-amz-security-token", secret_text(token)};
     headers[count] = token_header;
     auto_secret struct secret *authorization = NULL;
-    r = sign(attempt, buf_text(&path), headers, count + (token ? 1 : 0), &authorization, err);
+    if (attempt->credentials)
+        r = sign(attempt, buf_text(&path), headers, count + (token ? 1 : 0), &authorization, err);
     if (r < 0)
         return r;
 
@@ -255,7 +257,7 @@ static int judge(const struct attempt *attempt, const struct http_response *resp
         .action = request->action,
         .subject = sending->subject,
         .place = attempt->place,
-        .access_key = s3_credentials_access_key(attempt->credentials),
+        .access_key = attempt->credentials ? s3_credentials_access_key(attempt->credentials) : NULL,
         .is_about_etag = request->is_about_etag,
     };
     ret_verdict->remedy = s3_answer_remedy(response, &answer);
@@ -278,7 +280,8 @@ static bool mend(const struct attempt *attempt, const struct verdict *verdict,
         sending->has_moved = true;
         return s3_service_move(sending->service, attempt->place, verdict->region);
     case S3_REMEDY_CREDENTIALS:
-        if (sending->has_renewed || !s3_credentials_session_token(attempt->credentials))
+        if (sending->has_renewed || !attempt->credentials ||
+            !s3_credentials_session_token(attempt->credentials))
             return false;
         sending->has_renewed = true;
         return s3_provider_replace(sending->service->provider, sending->call, attempt->credentials);
@@ -325,7 +328,9 @@ static enum outcome try_once(struct sending *sending, struct s3_reply *reply, st
 {
     struct attempt attempt = {.sending = sending, .place = s3_service_place(sending->service)};
     auto_credentials struct s3_credentials *credentials = NULL;
-    int r = s3_provider_get(sending->service->provider, sending->call, &credentials, err);
+    int r = 0;
+    if (!sending->request->is_unsigned)
+        r = s3_provider_get(sending->service->provider, sending->call, &credentials, err);
     if (r < 0)
         return OUTCOME_FAILED;
     attempt.credentials = credentials;

@@ -45,6 +45,7 @@ struct s3_request {
     const struct http_piece *body;
     size_t body_count;
     bool has_body;
+    bool is_unsigned; // the body says who asks: no credentials are taken from the provider
     enum s3_payload payload;
 
     bool is_about_etag;     // has a condition on an ETag: 412 is ESTALE, not EEXIST

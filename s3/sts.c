@@ -1,5 +1,6 @@
 #include "sts.h"
 
+#include "base/scope.h"
 #include "base/url.h"
 #include "request.h"
 
@@ -7,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FORM_LIMIT = 32 * 1024 }; // a policy of 2048 characters, each escaped, and a little more
+// A policy of 2048 characters, each escaped, and a web identity token, which STS cuts at 20000.
+enum { FORM_LIMIT = 64 * 1024 };
 
 static void append_field(struct buf *form, const char *name, const char *value)
 {
@@ -15,18 +17,24 @@ static void append_field(struct buf *form, const char *name, const char *value)
     (void)url_encode(form, value, strlen(value), false);
 }
 
-static int build_form(const struct sts_assume *assume, struct buf *form, struct err *err)
+static void build_form(const struct sts_assume *assume, struct buf *form)
 {
-    char duration[16];
-    snprintf(duration, sizeof(duration), "%d", assume->duration_s);
-    append_field(form, "Action", "AssumeRole");
+    const struct secret *token = assume->web_identity_token;
+    append_field(form, "Action", token ? "AssumeRoleWithWebIdentity" : "AssumeRole");
     append_field(form, "Version", "2011-06-15");
     append_field(form, "RoleArn", assume->role_arn);
     append_field(form, "RoleSessionName", assume->session_name);
-    append_field(form, "DurationSeconds", duration);
+    if (assume->duration_s > 0) {
+        char duration[16];
+        snprintf(duration, sizeof(duration), "%d", assume->duration_s);
+        append_field(form, "DurationSeconds", duration);
+    }
     if (assume->policy)
         append_field(form, "Policy", assume->policy);
-    return form->is_full ? err_set(err, EINVAL, "the role's ARN or policy is too long") : 0;
+    if (assume->external_id)
+        append_field(form, "ExternalId", assume->external_id);
+    if (token)
+        append_field(form, "WebIdentityToken", secret_text(token));
 }
 
 // ---- the answer ---------------------------------------------------------------------------
@@ -38,13 +46,25 @@ struct assumed {
     int64_t expires_ms;
 };
 
+// The name of a field of the credentials, NULL for any other element.
+static const char *field_of(const char *path)
+{
+    static const char *const roots[] = {
+        "AssumeRoleResponse/AssumeRoleResult/Credentials/",
+        "AssumeRoleWithWebIdentityResponse/AssumeRoleWithWebIdentityResult/Credentials/",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(roots); i++)
+        if (strncmp(path, roots[i], strlen(roots[i])) == 0)
+            return path + strlen(roots[i]);
+    return NULL;
+}
+
 static int on_element(void *context, const char *path, const char *text, struct err *err)
 {
-    static const char root[] = "AssumeRoleResponse/AssumeRoleResult/Credentials/";
     struct assumed *assumed = context;
-    if (strncmp(path, root, strlen(root)) != 0)
+    const char *name = field_of(path);
+    if (!name)
         return 0;
-    const char *name = path + strlen(root);
     if (strcmp(name, "AccessKeyId") == 0) {
         snprintf(assumed->access_key, sizeof(assumed->access_key), "%s", text);
     } else if (strcmp(name, "SecretAccessKey") == 0) {
@@ -81,17 +101,14 @@ static int read_answer(struct s3_reply *reply, struct s3_credentials **ret_crede
     return r;
 }
 
-int sts_assume_role(struct s3_service *sts, struct call *call, const struct sts_assume *assume,
-                    struct s3_credentials **ret_credentials, struct err *err)
+static int send_form(struct s3_service *sts, struct call *call, const struct sts_assume *assume,
+                     const struct buf *form, struct s3_reply *reply, struct err *err)
 {
-    auto_buf struct buf form = BUF_INIT(FORM_LIMIT);
-    int r = build_form(assume, &form, err);
-    if (r < 0)
-        return r;
     struct http_header type = {"Content-Type", "application/x-www-form-urlencoded; charset=utf-8"};
-    struct http_piece body = {form.bytes, form.size};
+    struct http_piece body = {form->bytes, form->size};
+    bool has_token = assume->web_identity_token != NULL;
     struct s3_request request = {
-        .action = "sts:AssumeRole",
+        .action = has_token ? "sts:AssumeRoleWithWebIdentity" : "sts:AssumeRole",
         .method = "POST",
         .subject = assume->role_arn,
         .headers = &type,
@@ -99,16 +116,31 @@ int sts_assume_role(struct s3_service *sts, struct call *call, const struct sts_
         .body = &body,
         .body_count = 1,
         .has_body = true,
+        .is_unsigned = has_token,
         .payload = S3_PAYLOAD_SIGNED,
         .body_limit = S3_ERROR_BODY_LIMIT,
     };
-    auto_reply struct s3_reply reply;
-    r = s3_request_send(sts, call, &request, &reply, err);
+    int r = s3_request_send(sts, call, &request, reply, err);
     // A plain refusal that is no matter of permission: of the duration, most of the time.
     if (r < 0 && err->http_status == 400 && !err->is_retryable && err->errnum == EIO)
         err->errnum = EINVAL;
+    return r < 0 ? -err->errnum : 0;
+}
+
+int sts_assume_role(struct s3_service *sts, struct call *call, const struct sts_assume *assume,
+                    struct s3_credentials **ret_credentials, struct err *err)
+{
+    auto_buf struct buf form = BUF_INIT(FORM_LIMIT);
+    if (assume->web_identity_token && secret_size(assume->web_identity_token) > FORM_LIMIT / 2)
+        return err_set(err, EINVAL, "the web identity token is too long");
+    build_form(assume, &form);
+    auto_reply struct s3_reply reply = {0};
+    int r = form.is_full ? err_set(err, EINVAL, "the role's ARN or policy is too long")
+                         : send_form(sts, call, assume, &form, &reply, err);
+    if (form.bytes) // a token may stand in it
+        secret_wipe(form.bytes, form.capacity);
     if (r < 0)
-        return -err->errnum;
+        return r;
     r = read_answer(&reply, ret_credentials, err);
     return r < 0 ? err_wrap(err, "assuming %s", assume->role_arn) : 0;
 }

@@ -12,8 +12,12 @@ enum {
 struct sts_assume {
     const char *role_arn;
     const char *session_name; // 2 to 64 of [A-Za-z0-9_=,.@-]
-    int duration_s;
-    const char *policy; // compact JSON, NULL for none
+    int duration_s;           // 0: what STS takes by itself, an hour
+    const char *policy;       // compact JSON, NULL for none
+    const char *external_id;  // NULL for none; not with a token
+    // An OpenID Connect token: then it is AssumeRoleWithWebIdentity, which nobody signs. NULL
+    // for AssumeRole.
+    const struct secret *web_identity_token;
 };
 
 // The form is sent with %20 for a space, never '+': some stores read a '+' as itself, and then

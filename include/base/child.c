@@ -95,9 +95,12 @@ static int set_attributes(posix_spawnattr_t *attributes)
     return r;
 }
 
-static int set_files(posix_spawn_file_actions_t *files, const struct pipes *pipes)
+static int set_files(posix_spawn_file_actions_t *files, const struct child *child,
+                     const struct pipes *pipes)
 {
     int r = posix_spawn_file_actions_adddup2(files, pipes->input[0], STDIN_FILENO);
+    if (r == 0 && child->directory)
+        r = posix_spawn_file_actions_addchdir_np(files, child->directory);
     if (r == 0)
         r = posix_spawn_file_actions_adddup2(files, pipes->output[1], STDOUT_FILENO);
     if (r == 0)
@@ -107,7 +110,7 @@ static int set_files(posix_spawn_file_actions_t *files, const struct pipes *pipe
     return r;
 }
 
-static int spawn(const char *const *arguments, const struct pipes *pipes, pid_t *ret_pid)
+static int spawn(const struct child *child, const struct pipes *pipes, pid_t *ret_pid)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
@@ -118,10 +121,10 @@ static int spawn(const char *const *arguments, const struct pipes *pipes, pid_t 
     if (r == 0) {
         r = set_attributes(&attributes);
         if (r == 0)
-            r = set_files(&files, pipes);
+            r = set_files(&files, child, pipes);
         if (r == 0)
-            r = posix_spawnp(ret_pid, arguments[0], &files, &attributes, (char **)arguments,
-                             environ);
+            r = posix_spawnp(ret_pid, child->arguments[0], &files, &attributes,
+                             (char **)child->arguments, environ);
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&files);
@@ -133,7 +136,7 @@ static int start(const struct child *child, struct running *running, struct err 
     struct pipes pipes = {{-1, -1}, {-1, -1}, {-1, -1}};
     int r = open_pipes(&pipes, child->input, err);
     if (r == 0) {
-        int problem = spawn(child->arguments, &pipes, &running->pid);
+        int problem = spawn(child, &pipes, &running->pid);
         if (problem == ENOENT)
             r = err_set(err, ENOENT, "there is no program of that name%s",
                         strchr(running->name, '/') ? "" : " in PATH");

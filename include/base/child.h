@@ -20,6 +20,7 @@ enum {
 struct child {
     const char *const *arguments; // NULL-terminated; the first one is looked for in PATH
     const char *input;            // or NULL
+    const char *directory;        // it runs in; NULL: this process's
     int timeout_ms;
 };
 

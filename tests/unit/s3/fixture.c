@@ -43,7 +43,7 @@ static const char *get(void *context, const char *name)
 
 struct s3_environment test_environment(const struct test_variable *variables)
 {
-    return (struct s3_environment){get, (void *)variables};
+    return (struct s3_environment){get, (void *)variables, NULL};
 }
 
 char *test_directory(void)
@@ -78,6 +78,7 @@ void fixture_start_with(struct fixture *fixture, const struct script_reply *repl
 {
     memset(fixture, 0, sizeof(*fixture));
     test_clock_init(&fixture->clock, TEST_NOW_MS);
+    call_init(&fixture->call, &fixture->clock.clock);
     fixture->script = script_start(replies, count);
     struct http_options http = {.user_agent = "test/1"};
     assert_int_equal(http_client_new(&http, &fixture->http, &fixture->err), 0);
@@ -87,7 +88,8 @@ void fixture_start_with(struct fixture *fixture, const struct script_reply *repl
         .clock = &fixture->clock.clock,
         .http = fixture->http,
     };
-    assert_int_equal(s3_provider_new(&provider, &fixture->provider, &fixture->err), 0);
+    assert_int_equal(s3_provider_new(&provider, &fixture->call, &fixture->provider, &fixture->err),
+                     0);
     struct s3_options options = {
         .bucket = "bkt",
         .region = "us-east-1",
@@ -97,7 +99,6 @@ void fixture_start_with(struct fixture *fixture, const struct script_reply *repl
         .clock = &fixture->clock.clock,
     };
     assert_int_equal(s3_client_new(&options, &fixture->client, &fixture->err), 0);
-    call_init(&fixture->call, &fixture->clock.clock);
 }
 
 void fixture_start(struct fixture *fixture, const struct script_reply *replies, size_t count)

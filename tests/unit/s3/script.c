@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { REQUESTS_MAX = 64, REQUEST_SIZE_MAX = 16 * 1024 * 1024 };
+enum { REQUESTS_MAX = 256, REQUEST_SIZE_MAX = 16 * 1024 * 1024 };
 
 struct script {
     const struct script_reply *replies;

@@ -81,7 +81,7 @@ static int run_provider(void)
     struct s3_provider_options options = {
         .profile = "default", .environment = &environment, .clock = &f.clock.clock};
     struct s3_provider *provider = NULL;
-    int r = s3_provider_new(&options, &provider, &f.err);
+    int r = s3_provider_new(&options, &f.call, &provider, &f.err);
     assert_int_equal(r < 0, provider == NULL);
     s3_provider_free(provider);
     return r;

@@ -270,7 +270,7 @@ static struct s3_provider *reader_with(const char *access_key)
     struct s3_provider_options options = {
         .environment = &environment, .clock = &f.clock.clock, .http = f.http};
     struct s3_provider *reader = NULL;
-    assert_int_equal(s3_provider_new(&options, &reader, &f.err), 0);
+    assert_int_equal(s3_provider_new(&options, &f.call, &reader, &f.err), 0);
     return reader;
 }
 

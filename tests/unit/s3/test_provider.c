@@ -77,22 +77,17 @@ static const struct {
     {"half", {{0}}, NULL, EACCES, "no aws_secret_access_key", NULL, NULL},
     {"none", {{0}}, NULL, EACCES, "profile \"none\" has no aws_access_key_id", NULL, NULL},
     {"nobody", {{0}}, NULL, EACCES, "there is no profile \"nobody\"", NULL, NULL},
-    {NULL,
-     {{"AWS_PROFILE", "nobody"}},
-     NULL,
-     EACCES,
-     "AWS_ACCESS_KEY_ID is not set; there is no",
-     NULL,
-     NULL},
+    {NULL, {{"AWS_PROFILE", "nobody"}}, NULL, EACCES, "there is no profile \"nobody\"", NULL, NULL},
 };
 
 struct place {
     char *directory;
     char *config;
     char *credentials;
-    struct test_variable variables[VARIABLES_MAX + 3];
+    struct test_variable variables[VARIABLES_MAX + 4];
     struct s3_environment environment;
     struct test_clock clock;
+    struct call call;
 };
 
 static void place_init(struct place *place, const struct test_variable *variables, size_t count)
@@ -103,10 +98,12 @@ static void place_init(struct place *place, const struct test_variable *variable
     place->credentials = test_file(place->directory, "credentials", CREDENTIALS);
     place->variables[0] = (struct test_variable){"AWS_CONFIG_FILE", place->config};
     place->variables[1] = (struct test_variable){"AWS_SHARED_CREDENTIALS_FILE", place->credentials};
+    place->variables[2] = (struct test_variable){"AWS_EC2_METADATA_DISABLED", "true"};
     if (count > 0)
-        memcpy(place->variables + 2, variables, count * sizeof(variables[0]));
+        memcpy(place->variables + 3, variables, count * sizeof(variables[0]));
     place->environment = test_environment(place->variables);
     test_clock_init(&place->clock, TEST_NOW_MS);
+    call_init(&place->call, &place->clock.clock);
 }
 
 static void place_done(struct place *place)
@@ -124,7 +121,7 @@ static int provider_at(struct place *place, const char *profile, struct s3_provi
         .environment = &place->environment,
         .clock = &place->clock.clock,
     };
-    return s3_provider_new(&options, ret_provider, err);
+    return s3_provider_new(&options, &place->call, ret_provider, err);
 }
 
 static void sources(void **state)
@@ -143,7 +140,7 @@ static void sources(void **state)
             assert_non_null(strstr(err.text, cases[i].sentence));
         } else {
             auto_credentials struct s3_credentials *credentials = NULL;
-            assert_int_equal(s3_provider_get(provider, NULL, &credentials, &err), 0);
+            assert_int_equal(s3_provider_get(provider, &place.call, &credentials, &err), 0);
             assert_string_equal(s3_credentials_access_key(credentials), cases[i].access_key);
             assert_string_equal(secret_text(s3_credentials_secret_key(credentials)),
                                 cases[i].secret_key);
@@ -155,31 +152,41 @@ static void sources(void **state)
     }
 }
 
+static void nothing_anywhere(const char *profile, char ret_sentence[ERR_TEXT_SIZE])
+{
+    static const struct test_variable variables[] = {
+        {"HOME", "/nonexistent"}, {"AWS_EC2_METADATA_DISABLED", "true"}, {0}};
+    struct s3_environment environment = test_environment(variables);
+    struct s3_provider_options options = {
+        .profile = profile, .environment = &environment, .clock = clock_system()};
+    struct s3_provider *provider = NULL;
+    struct call call;
+    struct err err = {0};
+    call_init(&call, clock_system());
+    assert_int_equal(s3_provider_new(&options, &call, &provider, &err), -EACCES);
+    snprintf(ret_sentence, ERR_TEXT_SIZE, "%s", err.text);
+}
+
 static void nothing_anywhere_names_every_place(void **state)
 {
     (void)state;
-    static const struct test_variable variables[] = {{"HOME", "/nonexistent"}, {0}};
-    struct s3_environment environment = test_environment(variables);
-    struct s3_provider_options options = {.environment = &environment, .clock = clock_system()};
-    struct s3_provider *provider = NULL;
-    struct err err = {0};
-    assert_int_equal(s3_provider_new(&options, &provider, &err), -EACCES);
-    assert_string_equal(err.text, "no AWS credentials: AWS_ACCESS_KEY_ID is not set; "
-                                  "/nonexistent/.aws/credentials: No such file or directory; "
-                                  "/nonexistent/.aws/config: No such file or directory");
+    char sentence[ERR_TEXT_SIZE];
+    nothing_anywhere(NULL, sentence);
+    assert_string_equal(
+        sentence, "no AWS credentials: AWS_ACCESS_KEY_ID is not set; there is no web identity "
+                  "(AWS_WEB_IDENTITY_TOKEN_FILE); "
+                  "/nonexistent/.aws/credentials: No such file or directory; "
+                  "/nonexistent/.aws/config: No such file or directory; "
+                  "there is no container's role (AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, "
+                  "_FULL_URI); AWS_EC2_METADATA_DISABLED is true");
 }
 
 static void a_profile_that_was_asked_for_is_named_where_there_are_no_files(void **state)
 {
     (void)state;
-    static const struct test_variable variables[] = {{"HOME", "/nonexistent"}, {0}};
-    struct s3_environment environment = test_environment(variables);
-    struct s3_provider_options options = {
-        .profile = "nobody", .environment = &environment, .clock = clock_system()};
-    struct s3_provider *provider = NULL;
-    struct err err = {0};
-    assert_int_equal(s3_provider_new(&options, &provider, &err), -EACCES);
-    assert_non_null(strstr(err.text, "there is no profile \"nobody\" in /nonexistent/.aws"));
+    char sentence[ERR_TEXT_SIZE];
+    nothing_anywhere("nobody", sentence);
+    assert_non_null(strstr(sentence, "there is no profile \"nobody\" in /nonexistent/.aws"));
 }
 
 static void an_unreadable_file_is_an_error_with_its_line(void **state)
@@ -220,19 +227,19 @@ static void a_rewritten_file_replaces_what_the_server_refuses(void **state)
     struct err err = {0};
     assert_int_equal(provider_at(&place, "session", &provider, &err), 0);
     auto_credentials struct s3_credentials *first = NULL;
-    assert_int_equal(s3_provider_get(provider, NULL, &first, &err), 0);
-    assert_false(s3_provider_replace(provider, NULL, first)); // nobody has written new ones
+    assert_int_equal(s3_provider_get(provider, &place.call, &first, &err), 0);
+    assert_false(s3_provider_replace(provider, &place.call, first)); // nobody has written new ones
     free(test_file(place.directory, "credentials",
                    "[session]\naws_access_key_id = ASIB\naws_secret_access_key = s\n"
                    "aws_session_token = fresh\n"));
-    assert_true(s3_provider_replace(provider, NULL, first));
+    assert_true(s3_provider_replace(provider, &place.call, first));
     auto_credentials struct s3_credentials *second = NULL;
-    assert_int_equal(s3_provider_get(provider, NULL, &second, &err), 0);
+    assert_int_equal(s3_provider_get(provider, &place.call, &second, &err), 0);
     assert_string_equal(s3_credentials_access_key(second), "ASIB");
     // Somebody else who was refused with the first finds the second there
-    assert_true(s3_provider_replace(provider, NULL, first));
+    assert_true(s3_provider_replace(provider, &place.call, first));
     free(test_file(place.directory, "credentials", "nonsense"));
-    assert_false(s3_provider_replace(provider, NULL, second));
+    assert_false(s3_provider_replace(provider, &place.call, second));
     s3_provider_free(provider);
     place_done(&place);
 }
@@ -252,13 +259,13 @@ static void the_environment_is_never_asked_again(void **state)
     struct err err = {0};
     assert_int_equal(provider_at(&place, NULL, &provider, &err), 0);
     auto_credentials struct s3_credentials *first = NULL;
-    assert_int_equal(s3_provider_get(provider, NULL, &first, &err), 0);
+    assert_int_equal(s3_provider_get(provider, &place.call, &first, &err), 0);
     assert_int_equal(s3_credentials_expires_ms(first), TEST_NOW_MS + 600 * 1000);
     place.clock.machine_ms += 3600 * 1000;
     auto_credentials struct s3_credentials *second = NULL;
-    assert_int_equal(s3_provider_get(provider, NULL, &second, &err), 0);
+    assert_int_equal(s3_provider_get(provider, &place.call, &second, &err), 0);
     assert_ptr_equal(first, second);
-    assert_false(s3_provider_replace(provider, NULL, first));
+    assert_false(s3_provider_replace(provider, &place.call, first));
     s3_provider_free(provider);
     place_done(&place);
 }

@@ -49,8 +49,12 @@ static void stop(void)
 
 static int assume(struct s3_credentials **ret_credentials)
 {
-    struct sts_assume assume = {"arn:aws:iam:::role/R", "prereleasefs-h", 43200,
-                                "{\"a b\":\"c+*\"}"};
+    struct sts_assume assume = {
+        .role_arn = "arn:aws:iam:::role/R",
+        .session_name = "prereleasefs-h",
+        .duration_s = 43200,
+        .policy = "{\"a b\":\"c+*\"}",
+    };
     return sts_assume_role(&sts, &f.call, &assume, ret_credentials, &f.err);
 }
 
