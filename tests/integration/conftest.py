@@ -142,6 +142,17 @@ def mount(store, bucket, proxy, tmp_path):
     assert not problems, "\n".join(problems)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--sentence", type=int, help="only the tests of this sentence of docs/semantics.md")
+
+
+def pytest_collection_modifyitems(config, items):
+    wanted = config.getoption("--sentence")
+    if wanted:
+        items[:] = [item for item in items
+                    if any(wanted in mark.args for mark in item.iter_markers("semantics"))]
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Shows the mounts' logs under a test that failed."""

@@ -113,6 +113,10 @@ class Mount:
         if self._child and self._child.poll() is None:
             self._child.kill()
 
+    def poll(self):
+        """Its exit status if it has ended, else None."""
+        return self._child.poll()
+
     def wait(self, timeout_s=END_LIMIT_S):
         """Its exit status, once it ends by itself."""
         return self._child.wait(timeout_s)

@@ -191,6 +191,7 @@ def test_aws_session_token_is_used(store, mount, s3, bucket):
         ".aws/credentials": "[somebody]\naws_access_key_id = a\n"}), "nobody"),
     ("role and profile", dict(presign_profile="links"), "presign_profile"),
 ])
+@pytest.mark.semantics(1001)
 def test_mount_that_cannot_work_fails_at_once(store, mount, what, settings, words):
     refused = mount(start=False, **settings)
     line = refused.refusal()

@@ -123,6 +123,7 @@ CAUSES = ["the registry is down", "the tag does not exist",
 
 @pytest.mark.parametrize("cause", CAUSES)
 @pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.semantics(902)
 def test_every_tool_fails_and_nothing_remains(scene, tool, cause):
     there = scene.mount()
     line, errors, _ = spoil(scene, cause)
@@ -134,6 +135,7 @@ def test_every_tool_fails_and_nothing_remains(scene, tool, cause):
 
 @pytest.mark.parametrize("cause", CAUSES + ["the repository does not exist", "a blob is missing",
                                             "S3 is out of order"])
+@pytest.mark.semantics(901)
 def test_errno_and_sentence(scene, cause):
     there = scene.mount()
     line, errors, words = spoil(scene, cause)
@@ -173,6 +175,7 @@ def test_malformed_files(scene, text, number):
     assert scene.registry.exchanges == []
 
 
+@pytest.mark.semantics(416)
 def test_handle_that_failed_stays_failed(scene):
     there = scene.mount()
     with open(there.path / "b/x.ref", "wb", buffering=0) as file:
@@ -263,6 +266,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.semantics(903)
 def test_what_passes_is_overcome(scene, kind):
     where, method, path, fault = PASSING[kind]
     scene.mount()

@@ -68,6 +68,7 @@ def parked(registry, mount, proxy):
 
 
 @pytest.mark.parametrize("name", ["INT", "TERM", "KILL", "HUP"])
+@pytest.mark.semantics(417)
 def test_who_waits_can_be_stopped(parked, name):
     one = parked()
     assert one.there.uploads() == ["b/x.tar"]
@@ -82,6 +83,7 @@ def test_who_waits_can_be_stopped(parked, name):
     one.assert_whole()
 
 
+@pytest.mark.semantics(417)
 def test_ctrl_c_in_a_terminal_stops_a_shells_echo(parked):
     one = parked()
     one.copy.kill()
@@ -102,6 +104,7 @@ def test_ctrl_c_in_a_terminal_stops_a_shells_echo(parked):
     "ls -l b", "stat b", "stat b/images.ref || true", "rm -f b/images.ref", "touch b/images.ref",
     "touch b", "cat b/status.tsv", "cat b/urls.tsv", "mkdir b/c", "df .", "cat b/old.txt",
     "cat b/report.html", "chmod 600 b/images.ref || true"])
+@pytest.mark.semantics(420)
 def test_the_directory_answers_meanwhile(parked, s3, bucket, command):
     s3.put_object(Bucket=bucket, Key="b/old.txt", Body=b"old")
     one = parked()
@@ -116,6 +119,7 @@ def test_the_directory_answers_meanwhile(parked, s3, bucket, command):
     assert "b/x.tar" in one.there.keys()
 
 
+@pytest.mark.semantics(420)
 def test_a_second_cp_of_another_image_does_not_wait(parked, registry, repository):
     one = parked()
     images.small().push(registry, repository, "small")
@@ -127,6 +131,7 @@ def test_a_second_cp_of_another_image_does_not_wait(parked, registry, repository
     assert one.copy.poll() is None
 
 
+@pytest.mark.semantics(415)
 def test_a_reference_file_does_not_exist_until_it_has_succeeded(parked):
     one = parked()
     assert "images.ref" not in os.listdir(one.there.path / "b")
@@ -151,6 +156,7 @@ def state_of(pid):
 
 
 @pytest.mark.parametrize("stops", [["TSTP"], ["STOP"], ["TSTP", "STOP", "TSTP"]], ids="-".join)
+@pytest.mark.semantics(419)
 def test_stopped_and_continued(parked, store, proxy, stops):
     front = proxy(store.endpoint)
     one = parked(endpoint=front.url, sts_endpoint=store.endpoint)
@@ -173,6 +179,7 @@ def test_stopped_and_continued(parked, store, proxy, stops):
     assert sum(each.request_bytes for each in put) == len(one.there.object("b/x.tar"))
 
 
+@pytest.mark.semantics(419)
 def test_published_while_stopped(parked):
     one = parked()
 
@@ -202,6 +209,7 @@ def test_stopped_and_never_finished(parked, name):
     one.assert_nothing()
 
 
+@pytest.mark.semantics(417)
 def test_a_timeout_ends_it(parked):
     one = parked()
     one.copy.kill()
@@ -226,6 +234,7 @@ def test_a_shell_that_is_killed_in_its_echo(parked):
     one.assert_nothing()
 
 
+@pytest.mark.semantics(418)
 def test_completion_that_was_asked_for_is_finished(registry, repository, mount, store, proxy):
     image = images.small().push(registry, repository, "v1")
     front = proxy(store.endpoint)
@@ -259,6 +268,7 @@ def check_ended(one):
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP"])
+@pytest.mark.semantics(1012)
 def test_the_end_of_the_program_aborts(parked, name):
     one = parked()
     one.there.signal(getattr(signal, "SIG" + name))
@@ -278,6 +288,7 @@ def test_the_end_of_the_program_does_not_wait_for_a_silent_store(parked, store, 
     wait_until(lambda: one.there.uploads() == [], 30, "the abortion by the next mount")
 
 
+@pytest.mark.semantics(1012)
 def test_completion_is_finished_before_the_program_ends(registry, repository, mount, store, proxy):
     image = images.small().push(registry, repository, "v1")
     front = proxy(store.endpoint)
@@ -295,6 +306,7 @@ def test_completion_is_finished_before_the_program_ends(registry, repository, mo
     Archive(there.object("b/x.tar")).check(image, "a:b")
 
 
+@pytest.mark.semantics(1013)
 def test_a_mount_in_use_is_not_unmounted(parked):
     one = parked()
     for command in ["fusermount3", "-u"], ["umount"]:
@@ -305,6 +317,7 @@ def test_a_mount_in_use_is_not_unmounted(parked):
     one.assert_whole()
 
 
+@pytest.mark.semantics(1013)
 def test_a_lazy_unmount_lets_it_finish(parked):
     one = parked()
     subprocess.run(["umount", "-l", one.there.path], check=True)
@@ -314,6 +327,7 @@ def test_a_lazy_unmount_lets_it_finish(parked):
     assert one.there.wait() == 0
 
 
+@pytest.mark.semantics(1013)
 def test_a_forced_unmount_aborts(parked):
     one = parked()
     subprocess.run(["umount", "-f", one.there.path], stderr=subprocess.DEVNULL)
@@ -325,6 +339,7 @@ def test_a_forced_unmount_aborts(parked):
     assert "taken down" in one.there.log()
 
 
+@pytest.mark.semantics(904)
 def test_a_bucket_that_is_full(registry, repository, store, bucket, mount):
     image = images.Image([images.layer("first" + repository, 9 * MIB, compression=None),
                           images.layer("second" + repository, 9 * MIB, compression=None)])
@@ -343,6 +358,7 @@ def test_a_bucket_that_is_full(registry, repository, store, bucket, mount):
     Archive(there.object("b/x.tar")).check(image, "a:b")
 
 
+@pytest.mark.semantics(421)
 def test_uploads_of_a_mount_that_was_killed_are_aborted_by_the_next(parked, mount, s3, bucket):
     foreign = s3.create_multipart_upload(Bucket=bucket, Key="b/foreign.tar")
     one = parked()

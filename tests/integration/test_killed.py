@@ -151,6 +151,7 @@ def swept(mount, **settings):
     return there
 
 
+@pytest.mark.semantics(421)
 def test_a_living_mounts_uploads_survive(held, mount):
     one = held(mount())
     assert len(intents(one.there)) == 1

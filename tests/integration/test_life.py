@@ -86,6 +86,7 @@ class Supervisor:
 
 
 @pytest.mark.parametrize("abstract", [False, True])
+@pytest.mark.semantics(1004, 1008)
 def test_the_unit_says_when_it_is_ready_and_may_be_started_again(mount, x_tar, tmp_path, abstract):
     """Its own command line, with what its configuration file says; killed, and started again."""
     there = mount(start=False)
@@ -111,6 +112,7 @@ def test_the_unit_says_when_it_is_ready_and_may_be_started_again(mount, x_tar, t
     assert there.wait() == 0
 
 
+@pytest.mark.semantics(1004)
 def test_who_unmounts_is_told_of_too_and_a_failure_is_never_ready(mount, tmp_path):
     supervisor = Supervisor(str(tmp_path / "notify"))
     there = mount(environment={"NOTIFY_SOCKET": supervisor.name})
@@ -125,6 +127,7 @@ def test_who_unmounts_is_told_of_too_and_a_failure_is_never_ready(mount, tmp_pat
     wait_until(lambda: "the supervisor was not told" in deaf.log())
 
 
+@pytest.mark.semantics(1005)
 def test_the_unit_is_one_that_systemd_takes(tmp_path):
     unit = tmp_path / "prereleasefs@.service"
     unit.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=" + PROGRAM, UNIT.read_text(), flags=re.M))
@@ -154,6 +157,7 @@ def fstab(tmp_path):
     return run
 
 
+@pytest.mark.semantics(1006)
 def test_fstab(mount, x_tar, fstab):
     there = mount(start=False)
     there.options["log_level"] = None
@@ -210,6 +214,7 @@ class Automount:
         os.close(self.pipe)
 
 
+@pytest.mark.semantics(1007)
 def test_an_automount_does_not_wait_for_itself(mount, x_tar, fstab):
     there = mount(start=False)
     there.options["log_level"] = None
@@ -224,6 +229,7 @@ def test_an_automount_does_not_wait_for_itself(mount, x_tar, fstab):
         assert unmounted_at.returncode == 0 and mounts_at(there.path) == 1
 
 
+@pytest.mark.semantics(1003)
 def test_the_background_is_entered_when_the_mount_answers(mount, x_tar):
     there = mount(start=False)
     there.options["log_level"] = None
@@ -247,6 +253,7 @@ def test_the_background_is_entered_when_the_mount_answers(mount, x_tar):
 
 # What is there already
 
+@pytest.mark.semantics(1008)
 def test_a_dead_mount_does_not_block_the_next(mount, x_tar):
     there = mount()
     inside = os.open(there.path / "b", os.O_PATH)
@@ -260,6 +267,7 @@ def test_a_dead_mount_does_not_block_the_next(mount, x_tar):
     os.close(inside)
 
 
+@pytest.mark.semantics(1009)
 def test_a_living_mount_is_left_alone(mount, x_tar):
     there = mount()
     second = mount(start=False)
@@ -270,6 +278,7 @@ def test_a_living_mount_is_left_alone(mount, x_tar):
     assert (there.path / x_tar).read_bytes() == b"whole"
 
 
+@pytest.mark.semantics(1009)
 def test_another_programs_dead_mount_is_left_alone(mount, x_tar):
     """Known by its type: one that calls itself by another name is another's."""
     there = mount(subtype="another")
@@ -281,6 +290,7 @@ def test_another_programs_dead_mount_is_left_alone(mount, x_tar):
     assert mounts_at(there.path) == 1
 
 
+@pytest.mark.semantics(1010)
 def test_what_is_in_the_mountpoint_is_not_hidden(mount):
     there = mount(start=False)
     (there.path / "precious").write_text("mine")
@@ -293,6 +303,7 @@ def as_nobody(there, *argv):
     return there.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *argv)
 
 
+@pytest.mark.semantics(802)
 def test_allow_other_with_default_permissions(mount, x_tar):
     there = mount(allow_other=True, default_permissions=True)
     for above in there.path.parents[:4]:
@@ -308,6 +319,7 @@ def test_allow_other_with_default_permissions(mount, x_tar):
     assert there.keys() == ["b/x.tar"]
 
 
+@pytest.mark.semantics(803)
 def test_others_may_not_use_it_otherwise(mount, x_tar):
     there = mount()
     for above in there.path.parents[:4]:
@@ -319,6 +331,7 @@ def test_others_may_not_use_it_otherwise(mount, x_tar):
     assert done.returncode == 1 and "Permission denied" in done.stderr
 
 
+@pytest.mark.semantics(804)
 def test_ro_changes_nothing(mount, x_tar):
     there = mount(ro=True, allow_delete=True)
     assert (there.path / x_tar).read_bytes() == b"whole"

@@ -84,6 +84,7 @@ def test_every_row_downloads_with_plain_curl(published, registry, repository):
         assert fetch(row["url"], "-I")[0] == 403
 
 
+@pytest.mark.semantics(112, 604)
 def test_odd_names_are_listed_read_and_linked(mount, s3, bucket):
     for name in ODD_NAMES:
         s3.put_object(Bucket=bucket, Key="odd dir+/" + name, Body=name.encode() * 3)
@@ -104,6 +105,7 @@ def test_odd_names_are_listed_read_and_linked(mount, s3, bucket):
     assert [row["sha256"] for row in rows.values()] == ["-"] * len(rows)
 
 
+@pytest.mark.semantics(604)
 def test_rows_are_sorted_and_colliding_download_names_differ(mount, s3, bucket):
     for name in ("a_b.tar", "a:b.tar", "a b.tar", "z.txt", "x.ref"):
         s3.put_object(Bucket=bucket, Key="b/" + name, Body=b"")
@@ -120,6 +122,7 @@ def test_rows_are_sorted_and_colliding_download_names_differ(mount, s3, bucket):
 @pytest.mark.parametrize("role, asked, lives", [
     ("S3PresignedURLRole", 900, 900), ("S3PresignedURLRole", 43200, 3600),
     (LONG_ROLE, 43200, 43200), (LONG_ROLE, 7200, 7200)])
+@pytest.mark.semantics(605)
 def test_expires_is_when_the_session_ends(published, role, asked, lives):
     before = time.time()
     there, _ = published(presign_role="arn:aws:iam:::role/" + role, presign_session=asked)
@@ -134,6 +137,7 @@ def test_expires_is_when_the_session_ends(published, role, asked, lives):
 
 
 @pytest.mark.parametrize("expires", [1, 60, 900, 3000])
+@pytest.mark.semantics(605)
 def test_expires_is_no_later_than_asked(published, expires):
     there, _ = published(expires=expires)
     before = time.time()
@@ -144,6 +148,7 @@ def test_expires_is_no_later_than_asked(published, expires):
     assert before - 3 <= moment(query["X-Amz-Date"]) <= time.time() + 1
 
 
+@pytest.mark.semantics(605)
 def test_link_dies_when_it_says(published):
     there, _ = published(expires=2)
     row = there.rows("b/urls.tsv")[0]
@@ -155,6 +160,7 @@ def test_link_dies_when_it_says(published):
     assert fetch(there.rows("b/urls.tsv")[0]["url"])[0] == 200
 
 
+@pytest.mark.semantics(606)
 def test_min_expires_refuses_rather_than_hand_out_a_short_link(published):
     there, _ = published(min_expires=7000)
     with pytest.raises(OSError):
@@ -163,6 +169,7 @@ def test_min_expires_refuses_rather_than_hand_out_a_short_link(published):
     assert "min_expires" in there.log()
 
 
+@pytest.mark.semantics(608)
 def test_links_are_not_minted_with_the_service_account(published, store, proxy, s3, bucket):
     s3.put_object(Bucket=bucket, Key="elsewhere/x.tar", Body=b"not yours")
     front = proxy(store.endpoint)
@@ -197,6 +204,7 @@ def test_links_are_not_minted_with_the_service_account(published, store, proxy, 
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403, arguments
 
 
+@pytest.mark.semantics(603)
 def test_nothing_is_minted_by_listing(published, store, proxy):
     front = proxy(store.endpoint)
     there, _ = published(sts_endpoint=front.url)
@@ -211,6 +219,7 @@ def test_nothing_is_minted_by_listing(published, store, proxy):
     assert {"urls.tsv", "report.html", "SHA256SUMS", "status.tsv"} <= set(os.listdir(fresh))
 
 
+@pytest.mark.semantics(607)
 def test_without_a_role_there_are_no_links(registry, repository, mount):
     images.small().push(registry, repository, "v1")
     there = mount(presign_role=None)
@@ -241,6 +250,7 @@ def test_seven_days_with_a_profile_of_its_own(published, store, bucket):
     assert fetch(row["url"])[1] == there.object("b/" + row["file"])
 
 
+@pytest.mark.semantics(602)
 def test_open_files_keep_their_content_around_a_publish(published, registry, repository):
     there, _ = published()
     path = there.path / "b/urls.tsv"
@@ -264,6 +274,7 @@ def test_open_files_keep_their_content_around_a_publish(published, registry, rep
 
 
 @pytest.mark.parametrize("name", ["urls.tsv", "report.html", "SHA256SUMS"])
+@pytest.mark.semantics(601)
 def test_generated_files_have_their_exact_size_and_may_not_be_touched(published, name):
     there, _ = published()
     path = there.path / "b" / name
@@ -280,12 +291,14 @@ def test_generated_files_have_their_exact_size_and_may_not_be_touched(published,
     assert path.read_bytes()
 
 
+@pytest.mark.semantics(612)
 def test_linkmode(published):
     there, _ = published(linkmode="0400")
     assert os.stat(there.path / "b/urls.tsv").st_mode & 0o777 == 0o400
     assert os.stat(there.path / "b/report.html").st_mode & 0o777 == 0o400
 
 
+@pytest.mark.semantics(609)
 def test_sums_verify_what_curl_saved(published, s3, bucket):
     there, _ = published()
     s3.put_object(Bucket=bucket, Key="b/unknown: file.txt", Body=b"?")
@@ -303,6 +316,7 @@ def test_sums_verify_what_curl_saved(published, s3, bucket):
     assert re.search(rb"(?m)^# .*unknown__file\.txt", sums)
 
 
+@pytest.mark.semantics(610)
 def test_report_is_self_contained_and_complete(published, s3, bucket):
     there, image = published(contact="Release desk <release@example.org>", title="App & friends")
     s3.put_object(Bucket=bucket, Key='b/<img src=x onerror=alert(1)>".tar', Body=b"")
@@ -335,6 +349,7 @@ def test_report_names_branch_and_commit(registry, repository, mount):
     assert "v1.2.3" in (there.path / "releases/v1.2.3/report.html").read_text()
 
 
+@pytest.mark.semantics(613)
 def test_handing_out_links_is_logged_without_them(published, store):
     there, _ = published()
     row = there.rows("b/urls.tsv")[0]

@@ -97,6 +97,7 @@ def test_tarball_loads_in_every_engine(registry, repository, mount, kind, docker
     ("{at}:other@{digest}", "{last}:other.tar", "{at}:other"),
     ("  {at}:v1  ", "{last}:v1.tar", "{at}:v1"),
 ])
+@pytest.mark.semantics(407)
 def test_names(registry, repository, mount, line, key, name):
     image = images.small().push(registry, repository, "v1")
     words = {"at": "%s/%s" % (registry.host, repository), "digest": image.digest,
@@ -110,6 +111,7 @@ def test_names(registry, repository, mount, line, key, name):
     open_it(there.object(key)).check(image, name.format(**words))
 
 
+@pytest.mark.semantics(407)
 def test_format_option_gives_the_extension(registry, repository, mount):
     image = images.small().push(registry, repository, "v1")
     there = mount(format="tar.gz")
@@ -123,6 +125,7 @@ def test_format_option_gives_the_extension(registry, repository, mount):
     (None, 0), ("linux/amd64", 0), ("linux/arm64", 1), ("linux/s390x", None),
     ("unknown/unknown", None)])
 @pytest.mark.parametrize("where", ["line", "option"])
+@pytest.mark.semantics(407)
 def test_platform(registry, repository, mount, wanted, found, where):
     index = _two_platforms().push(registry, repository, "v1")
     there = mount(platform=wanted if where == "option" else None)
@@ -151,6 +154,7 @@ def test_platform(registry, repository, mount, wanted, found, where):
     'install -m 644 "$1" b/x.ref',
     'while read -r line; do echo "$line"; done < "$1" > b/x.ref',
 ])
+@pytest.mark.semantics(401, 402)
 def test_every_way_to_write_a_file_publishes(registry, repository, mount, script):
     image = images.small().push(registry, repository, "v1")
     there = mount()
@@ -166,6 +170,7 @@ def test_every_way_to_write_a_file_publishes(registry, repository, mount, script
     assert there.object("b/x.ref").strip() == refs.read_bytes().strip()
 
 
+@pytest.mark.semantics(403)
 def test_cp_returns_when_it_is_durable_and_leaves_the_reference_file(registry, repository, mount):
     images.small().push(registry, repository, "v1")
     there = mount()
@@ -179,6 +184,7 @@ def test_cp_returns_when_it_is_durable_and_leaves_the_reference_file(registry, r
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "# nothing\n", "# nothing"])
+@pytest.mark.semantics(404)
 def test_file_without_references_publishes_and_stores_nothing(mount, content):
     there = mount()
     (there.dir / "x.ref").write_text(content)
@@ -188,6 +194,7 @@ def test_file_without_references_publishes_and_stores_nothing(mount, content):
     assert not (there.path / "b/x.ref").exists()
 
 
+@pytest.mark.semantics(406)
 def test_none_of_a_writes_tarballs_appears_before_all_are_verified(
         registry, repository, mount, proxy):
     for tag in ("one", "two", "three"):
@@ -212,6 +219,7 @@ def test_none_of_a_writes_tarballs_appears_before_all_are_verified(
     assert {row["state"] for row in there.rows("b/status.tsv")} == {"published"}
 
 
+@pytest.mark.semantics(406)
 def test_one_bad_image_keeps_all_of_its_write_away(registry, repository, mount):
     images.small().push(registry, repository, "v1")
     at = "%s/%s" % (registry.host, repository)
@@ -221,6 +229,7 @@ def test_one_bad_image_keeps_all_of_its_write_away(registry, repository, mount):
     assert there.keys() == [] and there.uploads() == []
 
 
+@pytest.mark.semantics(405)
 def test_all_lines_are_checked_before_anything_moves(registry, repository, mount, proxy):
     images.small().push(registry, repository, "v1")
     front = proxy(registry.url)
@@ -230,6 +239,7 @@ def test_all_lines_are_checked_before_anything_moves(registry, repository, mount
     assert front.exchanges == [] and there.keys() == []
 
 
+@pytest.mark.semantics(409)
 def test_same_image_again_moves_nothing(registry, repository, mount, proxy):
     image = images.small().push(registry, repository, "v1", "same")
     front = proxy(registry.url)
@@ -252,6 +262,7 @@ def test_same_image_again_moves_nothing(registry, repository, mount, proxy):
     assert front.seen("GET", "|".join(layers)) == []
 
 
+@pytest.mark.semantics(408)
 def test_two_publishes_give_the_same_bytes(registry, repository, mount):
     images.Image([images.layer("a", 12 * MIB), images.layer("b")]).push(
         registry, repository, "v1")
@@ -274,6 +285,7 @@ def publish_two(registry, repository, there, directory):
 
 @pytest.mark.parametrize("directory, overwrite", [
     ("b", False), ("releases/v1", False), ("releases/v1", True)])
+@pytest.mark.semantics(410, 411)
 def test_another_image_under_a_name_is_refused(registry, repository, mount, directory, overwrite):
     there = mount(overwrite=overwrite)
     first, second, done = publish_two(registry, repository, there, directory)
@@ -285,6 +297,7 @@ def test_another_image_under_a_name_is_refused(registry, repository, mount, dire
     assert there.keys() == sorted([directory + "/images.ref", directory + "/x.tar"])
 
 
+@pytest.mark.semantics(411)
 def test_overwrite_replaces(registry, repository, mount):
     there = mount(overwrite=True)
     _, second, done = publish_two(registry, repository, there, "b")
@@ -294,6 +307,7 @@ def test_overwrite_replaces(registry, repository, mount):
     assert Archive((there.path / "b/x.tar").read_bytes()).data == there.object("b/x.tar")
 
 
+@pytest.mark.semantics(410)
 def test_name_of_a_foreign_tarball_is_taken(registry, repository, mount, s3, bucket):
     images.small().push(registry, repository, "v1")
     s3.put_object(Bucket=bucket, Key="b/x.tar", Body=b"by hand")
@@ -303,6 +317,7 @@ def test_name_of_a_foreign_tarball_is_taken(registry, repository, mount, s3, buc
     assert there.object("b/x.tar") == b"by hand"
 
 
+@pytest.mark.semantics(413)
 def test_appending_acts_on_the_new_lines_alone(registry, repository, mount, proxy):
     for tag in ("one", "two"):
         images.small(tag).push(registry, repository, tag)
@@ -318,6 +333,7 @@ def test_appending_acts_on_the_new_lines_alone(registry, repository, mount, prox
     assert len([key for key in there.keys() if key.endswith(".tar")]) == 2
 
 
+@pytest.mark.semantics(414)
 def test_reference_file_may_be_replaced_but_not_in_a_release(registry, repository, mount):
     for tag in ("one", "two"):
         images.small(tag).push(registry, repository, tag)
@@ -330,6 +346,7 @@ def test_reference_file_may_be_replaced_but_not_in_a_release(registry, repositor
     assert there.object("releases/v1/images.ref").decode() == at + ":one\n"
 
 
+@pytest.mark.semantics(103)
 def test_below_a_prefix(registry, repository, mount, s3, bucket):
     image = images.small().push(registry, repository, "v1")
     s3.put_object(Bucket=bucket, Key="elsewhere/x.tar", Body=b"")
@@ -342,6 +359,7 @@ def test_below_a_prefix(registry, repository, mount, s3, bucket):
     assert internal and all(key.startswith("team/one/.prereleasefs/") for key in internal)
 
 
+@pytest.mark.semantics(114)
 def test_record_says_what_was_published(registry, repository, mount, s3, bucket):
     image = images.small().push(registry, repository, "v1")
     there = mount()
@@ -368,6 +386,7 @@ def test_record_says_what_was_published(registry, repository, mount, s3, bucket)
     assert (row["sha256"], row["digest"], row["size"]) == ("-", "-", str(len(archive.data)))
 
 
+@pytest.mark.semantics(109)
 def test_two_mounts_see_each_other(registry, repository, mount):
     images.small().push(registry, repository, "v1")
     one, other = mount(), mount()
@@ -382,6 +401,7 @@ def test_two_mounts_see_each_other(registry, repository, mount):
         other.rows("releases/v1/urls.tsv")[0]["sha256"] != "-"
 
 
+@pytest.mark.semantics(412)
 def test_two_mounts_race_for_one_name(registry, repository, mount):
     for tag in ("one", "two"):
         images.large(tag, layers=1, size=6 * MIB).push(registry, repository, tag)
@@ -399,6 +419,7 @@ def test_two_mounts_race_for_one_name(registry, repository, mount):
         images.large(won[0], layers=1, size=6 * MIB), "a:b")
 
 
+@pytest.mark.semantics(611)
 def test_status_is_live(registry, repository, mount, proxy):
     image = images.large(layers=3, size=9 * MIB).push(registry, repository, "v1")
     front = proxy(registry.url)

@@ -158,6 +158,7 @@ def test_race_of_the_same_image(contest, rivals):
     contest.check_end()
 
 
+@pytest.mark.semantics(412)
 def test_race_of_different_images(contest, rivals):
     expected = []
     for at in range(2):

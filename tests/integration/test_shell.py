@@ -106,13 +106,14 @@ def keys(shell):
         "stat, cmp, head": "cp $1 f; test $(stat -c %s f) = $(stat -c %s $1); cmp f f; diff f $1; head -c 9 f >/dev/null; "
                            "tail -n 1 f | grep -q 19999; wc -l <f | grep -q 20000",
         "sha256sum -c": "cp $1 f; cp $2/sub/b g; sha256sum --strict --quiet -c SHA256SUMS",
-        "flock": "cp $1 f; flock f true; flock -x lock true; flock -s . true; python3 -c 'import fcntl; "
+        "flock": "cp $1 f; flock f flock -n f true && exit 1; flock f true; flock -x lock true; flock -s . true; python3 -c 'import fcntl; "
                  "fcntl.lockf(open(\"f\"), fcntl.LOCK_SH)'",
         # what removes
         "rm -r": "cp -r $2 t; rm -r t; test ! -e t",
         "find -delete": "mkdir -p t/e; cp $1 t/e/f; find t -delete; test ! -e t",
         "rmdir -p": "mkdir -p d/e/f; rmdir -p d/e/f; test ! -e d",
     }.items()])
+@pytest.mark.semantics(107, 203, 302, 309, 313, 502)
 def test_works(shell, script):
     done = shell(script)
     assert (done.returncode, done.stderr) == (0, "")
@@ -122,6 +123,7 @@ def test_works(shell, script):
 
 @pytest.mark.parametrize("script", ["touch f; touch -d 2001-01-01 f", "chmod 600 f; chmod u+x f; chmod -R a+w .",
                                     "chown 1:1 f; chgrp 1 f; chown -R 0:0 ."])
+@pytest.mark.semantics(801)
 def test_times_modes_and_owners_are_accepted(shell, script):
     done = shell("cp $1 f; before=$(stat -c '%a %u %g %Y' f); " + script + "; test \"$before\" = "
                  "\"$(stat -c '%a %u %g %Y' f)\"; cmp $1 f")
@@ -138,6 +140,7 @@ def test_times_modes_and_owners_are_accepted(shell, script):
         "chattr +i f": "Operation not supported",
         "fallocate -l 100 f": "Operation not supported",
     }.items()])
+@pytest.mark.semantics(312)
 def test_what_a_bucket_has_not_is_refused(shell, script, why):
     done = shell("echo x >f; " + script)
     assert done.returncode != 0 and why in done.stderr
@@ -153,23 +156,27 @@ def test_what_a_bucket_has_not_is_refused(shell, script, why):
         "dd seek": ("dd if=$1 of=g bs=4k seek=3 status=none", "Operation not supported"),
         "zip": ("zip -q z.zip f", ""),
     }.items()])
+@pytest.mark.semantics(306)
 def test_what_is_not_written_in_order_is_refused(shell, script, why):
     done = shell("echo x >f; " + script)
     assert done.returncode != 0 and why in done.stderr
     assert keys(shell) == ["f"] and shell("cat f").stdout == "x\n"
 
 
+@pytest.mark.semantics(302)
 def test_zip_writes_in_order_through_a_pipe(shell):
     done = shell("cd $2; zip -qr - . | cat >$OLDPWD/z.zip; cd $OLDPWD; unzip -qt z.zip")
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.semantics(304)
 def test_a_second_writer_of_other_bytes_is_refused(shell):
     done = shell("echo one >f; cp $1 f")
     assert done.returncode == 1 and "File exists" in done.stderr
     assert shell("cat f; cp --remove-destination $1 f; cmp $1 f").stdout == "one\n"
 
 
+@pytest.mark.semantics(501)
 def test_nothing_is_removed_without_allow_delete(opened, sources):
     there = opened("kept")
     done = there.sh("cp $1 f; rm f", *sources)
@@ -181,6 +188,7 @@ def test_nothing_is_removed_without_allow_delete(opened, sources):
     assert (there.path / "f").exists() and (there.path / "t/a").exists()
 
 
+@pytest.mark.semantics(703)
 def test_no_link_is_carried_away_by_attributes(shell):
     """By name they can be read; no program that copies all attributes finds them."""
     done = shell("mkdir t; cp $1 t/f; mkdir $3/x; cp -a t/f $3/x/cp; rsync -aX t/f $3/x/rsync; "

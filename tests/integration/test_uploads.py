@@ -29,6 +29,7 @@ def local(there, name, size, seed=1):
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 37 * MIB + 5])
+@pytest.mark.semantics(301)
 def test_cp_stores_every_byte(there, size):
     file = local(there, "notes.bin", size)
     done = there.run("cp", file, "b/")
@@ -74,6 +75,7 @@ def test_what_shells_do(mount, script):
     assert there.keys()
 
 
+@pytest.mark.semantics(309)
 def test_an_empty_file_by_touch_is_there_at_once(there):
     assert there.sh("touch b/empty && test -e b/empty && test ! -s b/empty").returncode == 0
     assert there.object("b/empty") == b""
@@ -83,6 +85,7 @@ def test_an_empty_file_by_touch_is_there_at_once(there):
 
 @pytest.mark.parametrize("size", [1000, 20 * MIB])
 @pytest.mark.parametrize("directory", ["b", "releases/v1"])
+@pytest.mark.semantics(304)
 def test_nothing_is_silently_replaced(there, size, directory):
     (there.path / directory).mkdir(exist_ok=True, parents=True)
     file, other = local(there, "one", size), local(there, "other", size, 2)
@@ -99,6 +102,7 @@ def test_nothing_is_silently_replaced(there, size, directory):
     assert os.stat(there.path / directory / "x").st_mtime == modified
 
 
+@pytest.mark.semantics(305)
 def test_overwrite_replaces_but_never_under_releases(mount):
     there = mount(overwrite=True)
     file, other = local(there, "one", 5000), local(there, "other", 20 * MIB, 2)
@@ -111,6 +115,7 @@ def test_overwrite_replaces_but_never_under_releases(mount):
     assert there.object("releases/v1/x") == file.read_bytes()
 
 
+@pytest.mark.semantics(306)
 def test_random_writes_and_appends_are_refused(there):
     file = local(there, "data", 5000)
     assert there.run("cp", file, "b/x").returncode == 0
@@ -123,6 +128,7 @@ def test_random_writes_and_appends_are_refused(there):
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.semantics(307)
 def test_a_killed_writer_leaves_nothing(there, how):
     """Half a file would look whole."""
     for script in ("head -c 30000000 /dev/zero; sleep 60", "head -c 100 /dev/zero; sleep 60"):
@@ -136,6 +142,7 @@ def test_a_killed_writer_leaves_nothing(there, how):
     assert "was killed" in there.log()
 
 
+@pytest.mark.semantics(308)
 def test_a_child_may_write_what_its_parent_opened(there):
     script = ("import subprocess\n"
               "with open('b/log', 'wb') as log:\n"
@@ -146,6 +153,7 @@ def test_a_child_may_write_what_its_parent_opened(there):
     assert there.object("b/log") == ("one\n" + "".join("%d\n" % i for i in range(1, 1001))).encode()
 
 
+@pytest.mark.semantics(303)
 def test_the_mount_stays_responsive_while_a_file_is_open(there):
     with open(there.path / "b/slow", "wb") as slow:
         slow.write(b"x" * 100000)
@@ -156,6 +164,7 @@ def test_the_mount_stays_responsive_while_a_file_is_open(there):
     assert there.object("b/slow") == b"x" * 100000
 
 
+@pytest.mark.semantics(311)
 def test_unmounting_abandons_what_was_not_closed(mount):
     there = mount()
     (there.path / "b").mkdir()
@@ -169,6 +178,7 @@ def test_unmounting_abandons_what_was_not_closed(mount):
 
 
 @pytest.mark.parametrize("step", ["PUT", "POST"])
+@pytest.mark.semantics(301)
 def test_a_store_that_fails_is_told_and_leaves_nothing(mount, proxy, store, step):
     front = proxy(store.endpoint)
     there = mount(endpoint=front.url, sts_endpoint=store.endpoint)
@@ -185,6 +195,7 @@ def test_a_store_that_fails_is_told_and_leaves_nothing(mount, proxy, store, step
     wait_until(lambda: not there.uploads(), 30)
 
 
+@pytest.mark.semantics(310)
 def test_many_at_once(there):
     files = [local(there, "f%d" % at, 3 * MIB + at, at) for at in range(24)]
     children = [there.start_command("cp", file, "b/") for file in files]
@@ -194,6 +205,7 @@ def test_many_at_once(there):
             file.read_bytes()).digest()
 
 
+@pytest.mark.semantics(310)
 def test_a_small_memory_ceiling_suffices(mount):
     there = mount(memory="32M")
     (there.path / "b").mkdir()

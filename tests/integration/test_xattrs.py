@@ -35,6 +35,7 @@ def get(there, name, path="b/x:1.tar"):
     return os.getxattr(there.path / path, PREFIX + name).decode()
 
 
+@pytest.mark.semantics(701)
 def test_getfattr_shows_what_the_record_says_and_mints_nothing(published, registry, repository):
     there, image = published()
     path = there.path / "b/x:1.tar"
@@ -52,6 +53,7 @@ def test_getfattr_shows_what_the_record_says_and_mints_nothing(published, regist
     assert "X-Amz" not in shown.stdout
 
 
+@pytest.mark.semantics(702)
 def test_url_opens_the_object_and_is_logged(published):
     there, _ = published()
     before = there.log().count("links handed out")
@@ -69,6 +71,7 @@ def test_url_opens_the_object_and_is_logged(published):
     assert abs(died[0] - died[1]) < datetime.timedelta(minutes=2)
 
 
+@pytest.mark.semantics(703)
 def test_no_copy_carries_a_link_away(published, tmp_path):
     there, _ = published()
     there.run("cp", "-a", "b/x:1.tar", tmp_path / "copy", check=True)
@@ -80,6 +83,7 @@ def test_no_copy_carries_a_link_away(published, tmp_path):
     assert "links handed out" not in there.log()
 
 
+@pytest.mark.semantics(704)
 def test_without_a_record_there_is_an_etag_alone(mount, s3, bucket):
     etag = s3.put_object(Bucket=bucket, Key="b/notes.txt", Body=b"notes")["ETag"]
     s3.put_object(Bucket=bucket, Key="b/y.tar", Body=b"by another tool")
@@ -97,6 +101,7 @@ def test_without_a_record_there_is_an_etag_alone(mount, s3, bucket):
     assert os.listxattr(there.path / "b") == []
 
 
+@pytest.mark.semantics(705)
 def test_setting_one_is_accepted_and_dropped(published):
     there, _ = published()
     path = there.path / "b/x:1.tar"
@@ -109,6 +114,7 @@ def test_setting_one_is_accepted_and_dropped(published):
     assert caught.value.errno == errno.EOPNOTSUPP
 
 
+@pytest.mark.semantics(706)
 def test_linkmode_decides_who_reads_links(published):
     there, _ = published(allow_other=True, linkmode="0440")
     # The way to the mount is closed to others otherwise.
@@ -127,6 +133,7 @@ def test_linkmode_decides_who_reads_links(published):
         assert get(there, name)
 
 
+@pytest.mark.semantics(707)
 def test_without_a_role_there_is_no_link(published):
     there, _ = published(presign_role=None)
     assert sorted(os.listxattr(there.path / "b/x:1.tar")) == LISTED
