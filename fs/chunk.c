@@ -3,9 +3,21 @@
 #include "base/scope.h"
 
 #include <errno.h>
-#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+    // What the chunks of all readers may hold, as a part of the memory's ceiling: while nobody
+    // waits
+    // for memory, and while somebody does.
+    IDLE_SHARE = 2,
+    SHORT_SHARE = 8,
+    // How long a GET that runs ahead should take, if that is so many times its latency. Longer ones
+    // of a window end together: it is then empty for a while.
+    GET_MS = 100,
+    LATENCIES = 4,
+    MEASURED_MIN = 1 << 19, // bytes of a GET that says something about the line
+};
 
 // ---- holding on and letting go -----------------------------------------------------------------
 
@@ -13,7 +25,6 @@ void reader_unref_locked(struct reader *reader)
 {
     if (--reader->references > 0)
         return;
-    pthread_cond_destroy(&reader->progress);
     free(reader->key);
     free(reader->etag);
     free(reader);
@@ -27,6 +38,8 @@ void chunk_unref_locked(struct chunk *chunk)
     struct readers *readers = chunk->reader->shared;
     char *bytes = chunk->bytes;
     size_t size = chunk->size;
+    if (bytes)
+        chunk->reader->held -= size;
     reader_unref_locked(chunk->reader);
     free(chunk->err);
     free(chunk);
@@ -47,19 +60,19 @@ void chunk_drop_locked(struct chunk *chunk)
     if (!*at)
         return;
     *at = chunk->next;
+    if (!reader->chunks)
+        reader->shared->active--;
     if (chunk->state != CHUNK_FAILED) {
         chunk->state = CHUNK_DROPPED;
         call_cancel(&chunk->call);
     }
-    pthread_cond_broadcast(&reader->progress);
     chunk_unref_locked(chunk);
 }
 
-static bool drop_one_locked(struct reader *reader, bool (*is_useless)(const struct reader *reader,
-                                                                      const struct chunk *chunk))
+static bool drop_one_locked(struct reader *reader, bool (*is_useless)(const struct chunk *chunk))
 {
     for (struct chunk *chunk = reader->chunks; chunk; chunk = chunk->next) {
-        if (!is_useless(reader, chunk))
+        if (!is_useless(chunk))
             continue;
         chunk_drop_locked(chunk);
         return true;
@@ -67,84 +80,105 @@ static bool drop_one_locked(struct reader *reader, bool (*is_useless)(const stru
     return false;
 }
 
-void chunk_drop_all_locked(struct reader *reader, bool (*is_useless)(const struct reader *reader,
-                                                                     const struct chunk *chunk))
+void chunk_drop_all_locked(struct reader *reader, bool (*is_useless)(const struct chunk *chunk))
 {
     while (drop_one_locked(reader, is_useless))
         ; // the lock was let go in between: the walk starts anew after each
 }
 
-bool chunk_is_idle(const struct reader *reader, const struct chunk *chunk)
+bool chunk_is_awaited(const struct chunk *chunk)
 {
-    (void)reader;
-    return chunk->readers == 0 && chunk->bytes && chunk->state != CHUNK_FETCHING;
+    const struct read *read = chunk->reader->reads;
+    while (read && (read->offset + read->copied < chunk->offset ||
+                    read->offset + read->copied - chunk->offset >= chunk->size))
+        read = read->next;
+    return read != NULL;
 }
 
-static bool shed_one_locked(struct readers *readers)
+static bool is_idle(const struct chunk *chunk)
 {
-    for (struct reader *reader = readers->first; reader; reader = reader->next) {
-        if (drop_one_locked(reader, chunk_is_idle))
-            return true; // and *reader may be gone by now
+    return chunk->state == CHUNK_READY && !chunk_is_awaited(chunk);
+}
+
+// ---- sharing memory ----------------------------------------------------------------------------
+
+size_t chunks_limit(const struct readers *readers)
+{
+    uint64_t ceiling = memory_ceiling(readers->memory);
+    uint64_t wanted = memory_wanted(readers->memory);
+    uint64_t limit = ceiling / (wanted ? SHORT_SHARE : IDLE_SHARE);
+    // A part of a publish may be as large as all of the memory.
+    return (size_t)(ceiling - wanted < limit ? ceiling - wanted : limit);
+}
+
+size_t chunks_share_locked(const struct readers *readers)
+{
+    return chunks_limit(readers) / (readers->active ? readers->active : 1);
+}
+
+static struct chunk *farthest_idle(const struct reader *reader)
+{
+    struct chunk *farthest = NULL;
+    for (struct chunk *chunk = reader->chunks; chunk; chunk = chunk->next) {
+        if (is_idle(chunk) && (!farthest || chunk->offset > farthest->offset))
+            farthest = chunk;
     }
-    return false;
+    return farthest;
+}
+
+// Of the reader that holds most, if that is more than `share`, what it needs last.
+static bool shed_one_locked(struct readers *readers, size_t share)
+{
+    struct chunk *shed = NULL;
+    size_t most = share;
+    for (struct reader *reader = readers->first; reader; reader = reader->next) {
+        struct chunk *chunk = reader->held > most ? farthest_idle(reader) : NULL;
+        if (!chunk)
+            continue;
+        shed = chunk;
+        most = reader->held;
+    }
+    if (shed)
+        chunk_drop_locked(shed);
+    return shed;
+}
+
+void chunks_shed(void *context)
+{
+    struct readers *readers = context;
+    pthread_mutex_lock(&readers->lock);
+    while (readers->held > chunks_limit(readers) && shed_one_locked(readers, 0))
+        ;
+    pthread_mutex_unlock(&readers->lock);
+}
+
+// Whether there is room to run ahead; those who hold more than their share make some.
+static bool has_room_locked(struct readers *readers, size_t size)
+{
+    size_t limit = chunks_limit(readers);
+    while (readers->held + size > limit && shed_one_locked(readers, chunks_share_locked(readers)))
+        ;
+    return readers->held + size <= limit;
 }
 
 // ---- fetching ----------------------------------------------------------------------------------
 
+// Who waits for these bytes is answered here and now, while they are in this CPU's cache.
 static int take_bytes(void *context, const void *bytes, size_t size)
 {
     struct chunk *chunk = context;
-    struct readers *readers = chunk->reader->shared;
+    struct reader *reader = chunk->reader;
     if (size > chunk->size - chunk->filled)
         return -EIO;
     memcpy(chunk->bytes + chunk->filled, bytes, size);
-    pthread_mutex_lock(&readers->lock);
+    if (chunk->filled == 0)
+        chunk->began_ms = clock_monotonic_ms(reader->shared->clock);
+    pthread_mutex_lock(&reader->shared->lock);
     chunk->filled += size;
-    if (chunk->readers > 0)
-        pthread_cond_broadcast(&chunk->reader->progress);
-    pthread_mutex_unlock(&readers->lock);
+    if (reader->reads)
+        reader_advance_locked(reader);
+    pthread_mutex_unlock(&reader->shared->lock);
     return 0;
-}
-
-// A buffer that is granted at once or not asked for any longer.
-struct attempt {
-    struct memory_ticket ticket; // first: the two are one address
-    sem_t is_granted;
-    void *bytes;
-};
-
-static void attempt_granted(struct memory_ticket *ticket, void *bytes)
-{
-    struct attempt *attempt = (struct attempt *)ticket;
-    attempt->bytes = bytes;
-    sem_post(&attempt->is_granted);
-}
-
-static void *take_free_memory(struct readers *readers, size_t size)
-{
-    struct attempt attempt = {.ticket = {.size = size, .granted = attempt_granted}};
-    sem_init(&attempt.is_granted, 0, 0);
-    memory_ask(readers->memory, &attempt.ticket);
-    if (!memory_withdraw(readers->memory, &attempt.ticket)) {
-        while (sem_wait(&attempt.is_granted) < 0 && errno == EINTR)
-            ;
-    }
-    sem_destroy(&attempt.is_granted);
-    return attempt.bytes;
-}
-
-static void *wait_for_memory(struct readers *readers, struct chunk *chunk)
-{
-    pthread_mutex_lock(&readers->lock);
-    readers->hungry++;
-    while (shed_one_locked(readers))
-        ; // somebody waits for memory that chunks hold which nobody has asked for yet
-    pthread_mutex_unlock(&readers->lock);
-    void *bytes = memory_wait(readers->memory, &chunk->call, chunk->size);
-    pthread_mutex_lock(&readers->lock);
-    readers->hungry--;
-    pthread_mutex_unlock(&readers->lock);
-    return bytes;
 }
 
 // -ENOMEM only where a read waits for this chunk. Without memory, one that nobody waits for is
@@ -153,21 +187,36 @@ static int get_memory(struct readers *readers, struct chunk *chunk, void **ret_b
 {
     pthread_mutex_lock(&readers->lock);
     bool is_wanted = chunk->state == CHUNK_QUEUED;
-    bool is_awaited = chunk->readers > 0;
-    // What runs ahead takes the memory that is left over.
-    bool is_short = readers->hungry > 0 || readers->held + chunk->size > readers->ahead_max;
+    bool is_awaited = chunk_is_awaited(chunk);
+    bool is_to_be_had = is_awaited || has_room_locked(readers, chunk->size);
     pthread_mutex_unlock(&readers->lock);
-    if (!is_wanted || (!is_awaited && is_short))
+    if (!is_wanted || !is_to_be_had)
         return 0;
-    *ret_bytes = take_free_memory(readers, chunk->size);
-    if (!*ret_bytes && is_awaited)
-        *ret_bytes = wait_for_memory(readers, chunk);
-    return *ret_bytes || !is_awaited ? 0 : -ENOMEM;
+    *ret_bytes = memory_try(readers->memory, chunk->size);
+    if (*ret_bytes || !is_awaited)
+        return 0;
+    *ret_bytes = memory_wait(readers->memory, &chunk->call, chunk->size);
+    return *ret_bytes ? 0 : -ENOMEM;
+}
+
+// The bytes of a GET that takes as long as it should, going by this one and those before.
+static void learn_locked(struct readers *readers, const struct chunk *chunk)
+{
+    int64_t latency_ms = chunk->began_ms - chunk->asked_ms;
+    int64_t took_ms = clock_monotonic_ms(readers->clock) - chunk->began_ms;
+    int64_t wanted_ms = LATENCIES * latency_ms > GET_MS ? LATENCIES * latency_ms : GET_MS;
+    uint64_t bytes = chunk->size * (uint64_t)wanted_ms / (uint64_t)(took_ms > 0 ? took_ms : 1);
+    if (chunk->size < MEASURED_MIN)
+        return;
+    if (bytes > READER_CHUNK_MAX)
+        bytes = READER_CHUNK_MAX;
+    readers->worthwhile = (3 * readers->worthwhile + (size_t)bytes) / 4;
 }
 
 static int fetch(struct chunk *chunk, struct err *err)
 {
     struct reader *reader = chunk->reader;
+    chunk->asked_ms = clock_monotonic_ms(reader->shared->clock);
     int error = s3_object_read(reader->shared->client, &chunk->call, reader->key, reader->etag,
                                chunk->offset, chunk->size, take_bytes, chunk, err);
     if (error == -ENOENT)
@@ -185,9 +234,10 @@ static void finish_locked(struct readers *readers, struct chunk *chunk, int erro
     chunk->state = error < 0 ? CHUNK_FAILED : CHUNK_READY;
     if (error < 0 && (chunk->err = malloc(sizeof(*chunk->err))))
         *chunk->err = *err;
-    pthread_cond_broadcast(&chunk->reader->progress);
-    // A failure that nobody waited for is not news: whoever asks for these bytes tries again.
-    if (chunk->readers == 0 && (error < 0 || readers->hungry > 0))
+    reader_advance_locked(chunk->reader);
+    // A failure is not remembered: whoever asks for these bytes later tries again.
+    if (chunk->state == CHUNK_FAILED || chunk->consumed >= chunk->size ||
+        (is_idle(chunk) && readers->held > chunks_limit(readers)))
         chunk_drop_locked(chunk);
 }
 
@@ -208,12 +258,16 @@ static void run_chunk(struct task *task)
         chunk->state = CHUNK_FETCHING;
         chunk->bytes = TAKE(bytes);
         readers->held += size;
+        chunk->reader->held += size;
         pthread_mutex_unlock(&readers->lock);
         error = fetch(chunk, &err);
         pthread_mutex_lock(&readers->lock);
+        if (error == 0)
+            learn_locked(readers, chunk);
         finish_locked(readers, chunk, error, &err);
-    } else {
+    } else { // a read may have begun to wait for it since
         chunk_drop_locked(chunk);
+        reader_advance_locked(chunk->reader);
     }
     chunk_unref_locked(chunk);
     pthread_mutex_unlock(&readers->lock);
@@ -231,6 +285,8 @@ struct chunk *chunk_start_locked(struct reader *reader, uint64_t offset, size_t 
     chunk->size = size;
     call_init(&chunk->call, reader->shared->clock);
     chunk->references = 2; // the list's and the task's
+    if (!reader->chunks)
+        reader->shared->active++;
     chunk->next = reader->chunks;
     reader->chunks = chunk;
     reader->references++;

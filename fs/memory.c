@@ -29,6 +29,8 @@ struct memory {
     struct memory_ticket *first; // waiting, oldest first
     struct memory_ticket **last_next;
     uint64_t passed_by; // bytes granted to others since `first` is the oldest
+    void (*shortage)(void *context);
+    void *context;
 };
 
 struct memory *memory_new(uint64_t ceiling_bytes)
@@ -62,6 +64,24 @@ void memory_free(struct memory *memory)
 uint64_t memory_ceiling(const struct memory *memory)
 {
     return memory->ceiling;
+}
+
+void memory_on_shortage(struct memory *memory, void (*shortage)(void *context), void *context)
+{
+    pthread_mutex_lock(&memory->lock);
+    memory->shortage = shortage;
+    memory->context = context;
+    pthread_mutex_unlock(&memory->lock);
+}
+
+size_t memory_wanted(struct memory *memory)
+{
+    size_t most = 0;
+    pthread_mutex_lock(&memory->lock);
+    for (const struct memory_ticket *ticket = memory->first; ticket; ticket = ticket->next)
+        most = ticket->size > most ? ticket->size : most;
+    pthread_mutex_unlock(&memory->lock);
+    return most;
 }
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -139,24 +159,28 @@ static struct memory_ticket *take_next_locked(struct memory *memory, void **ret_
     return ticket;
 }
 
+// `spare`, or fresh memory for what was counted as used; NULL when there is none.
+static void *provide(struct memory *memory, void *spare, size_t size)
+{
+    void *bytes = spare ? spare : malloc(size);
+    if (bytes)
+        return bytes;
+    pthread_mutex_lock(&memory->lock);
+    memory->used -= size;
+    pthread_mutex_unlock(&memory->lock);
+    return NULL;
+}
+
 static void grant(struct memory *memory)
 {
     for (;;) {
-        void *bytes = NULL;
+        void *spare = NULL;
         pthread_mutex_lock(&memory->lock);
-        struct memory_ticket *ticket = take_next_locked(memory, &bytes);
+        struct memory_ticket *ticket = take_next_locked(memory, &spare);
         pthread_mutex_unlock(&memory->lock);
         if (!ticket)
             return;
-        size_t size = ticket->size;
-        if (!bytes)
-            bytes = malloc(size);
-        if (!bytes) {
-            pthread_mutex_lock(&memory->lock);
-            memory->used -= size;
-            pthread_mutex_unlock(&memory->lock);
-        }
-        ticket->granted(ticket, bytes);
+        ticket->granted(ticket, provide(memory, spare, ticket->size));
     }
 }
 
@@ -168,6 +192,22 @@ void memory_ask(struct memory *memory, struct memory_ticket *ticket)
     memory->last_next = &ticket->next;
     pthread_mutex_unlock(&memory->lock);
     grant(memory);
+
+    pthread_mutex_lock(&memory->lock);
+    void (*shortage)(void *context) = memory->first ? memory->shortage : NULL;
+    void *context = memory->context;
+    pthread_mutex_unlock(&memory->lock);
+    if (shortage)
+        shortage(context);
+}
+
+void *memory_try(struct memory *memory, size_t size)
+{
+    void *spare = NULL;
+    pthread_mutex_lock(&memory->lock);
+    bool is_there = reserve_locked(memory, size, &spare);
+    pthread_mutex_unlock(&memory->lock);
+    return is_there ? provide(memory, spare, size) : NULL;
 }
 
 bool memory_withdraw(struct memory *memory, struct memory_ticket *ticket)

@@ -77,6 +77,7 @@ void ops_stop(struct ops *ops)
     for (struct ops_call *blocking = ops->calls; blocking; blocking = blocking->next)
         call_cancel(&blocking->call);
     pthread_mutex_unlock(&ops->lock);
+    ops_end_readings(ops);
     publish_engine_stop(ops->service->engine);
     ops_answer_parked(ops);
 }

@@ -123,29 +123,6 @@ static void reply_held(fuse_req_t req, struct handle *handle, const char *bytes,
     handle_unref(handles, handle);
 }
 
-static void read_object(fuse_req_t req, struct handle *handle, size_t size, off_t offset)
-{
-    struct ops *ops = ops_of(req);
-    const struct inode *inode = handle->inode;
-    auto_free char *bytes = malloc(size ? size : 1);
-    struct err err = {0};
-    if (!bytes) {
-        fuse_reply_err(req, ENOMEM);
-        return;
-    }
-    struct ops_call blocking;
-    ops_call_begin(&blocking, req);
-    int error =
-        reader_read(handle->reader, &blocking.call, (uint64_t)offset, size, bytes, &size, &err);
-    ops_call_end(&blocking);
-    if (error == -ESTALE)
-        tree_forget(ops->service->tree, inode->directory); // the next look finds the other version
-    if (error < 0)
-        ops_refuse(req, "reading failed", &err, inode->directory, inode->name);
-    else
-        fuse_reply_buf(req, bytes, size);
-}
-
 // Valid replies: buf, iov, data, err.
 void ops_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, struct fuse_file_info *file)
 {
@@ -153,7 +130,7 @@ void ops_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, struct f
     struct handle *handle = ops_handle(file);
     switch (handle->kind) {
     case HANDLE_OBJECT:
-        read_object(req, handle, size, offset);
+        ops_read_object(req, handle, size, offset);
         break;
     case HANDLE_RENDERING:
         reply_held(req, handle, handle->rendering->bytes, handle->rendering->size, size, offset);

@@ -13,8 +13,10 @@
 
 struct ops_call;
 struct ops_parked;
+struct ops_reading;
 
-// Lock order: none of these locks is held while another is taken, or while anything is replied.
+// Lock order: none of these locks is held while another is taken (but the readers', to abandon a
+// read), or while anything is replied.
 struct ops {
     struct service *service;
     struct inodes *inodes;
@@ -27,10 +29,11 @@ struct ops {
     bool is_stopping;
     struct ops_call *calls;            // blocking now
     struct ops_parked *parked;         // waiting for a publish
+    struct ops_reading *readings;      // waiting for bytes
     unsigned leaving;                  // answered, and still letting go of what they hold
     pthread_cond_t has_parked_changed; // one was handed in, or has let go of everything
     bool has_watcher;
-    pthread_t watcher; // of parked requests whose caller was interrupted in passing
+    pthread_t watcher; // of waiting requests, for interrupts that libfuse does not tell of
     pthread_cond_t has_watched;
 };
 
@@ -96,6 +99,11 @@ void ops_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
 
 // Whoever reads links can download until they expire: who got them is kept in the log.
 void ops_tell_hand_out(fuse_req_t req, const struct inode *inode);
+
+// ops_read.c
+void ops_read_object(fuse_req_t req, struct handle *handle, size_t size, off_t offset);
+// Answers EINTR to those whose callers were interrupted, to all if the mount ends.
+void ops_end_readings(struct ops *ops);
 
 // ops_xattr.c
 void ops_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t size);

@@ -160,13 +160,16 @@ void ops_answer_parked(struct ops *ops)
     call_init(&limit, clock_system());
     int64_t until_ms = clock_monotonic_ms(clock_system()) + ANSWER_LIMIT_MS;
     pthread_mutex_lock(&ops->lock);
-    while (ops->parked || ops->leaving) {
+    while (ops->parked || ops->readings || ops->leaving) {
         bool is_late = clock_monotonic_ms(clock_system()) > until_ms;
         struct ops_parked *parked = is_late ? ops->parked : NULL;
         while (parked && (parked->is_told || !parked->is_handed_in))
             parked = parked->next;
         if (!parked) {
             (void)call_wait(&limit, &ops->has_parked_changed, &ops->lock);
+            pthread_mutex_unlock(&ops->lock);
+            ops_end_readings(ops); // one may not have been handed in when it was looked at
+            pthread_mutex_lock(&ops->lock);
             continue;
         }
         parked->is_told = true;
@@ -206,7 +209,7 @@ static bool has_watched_locked(const struct ops *ops)
     const struct ops_parked *parked = ops->parked;
     while (parked && !parked->is_watched)
         parked = parked->next;
-    return parked != NULL;
+    return parked || ops->readings;
 }
 
 static void *watch(void *context)
@@ -227,6 +230,7 @@ static void *watch(void *context)
             pthread_mutex_lock(&ops->lock);
         }
         pthread_mutex_unlock(&ops->lock);
+        ops_end_readings(ops);
         usleep(WATCH_INTERVAL_MS * 1000);
         pthread_mutex_lock(&ops->lock);
     }

@@ -6,11 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    WINDOW_SHARE = 8, // one window takes at most this part of the memory's ceiling ...
-    AHEAD_SHARE = 4,  // ... and all of them together at most this
-    CHUNK_SHARE = 4,  // a chunk that runs ahead is this part of the window, so that several run
-};
+enum { CHUNK_SHARE = 4 }; // a chunk that runs ahead is this part of the window: several run
 
 int readers_new(struct s3_client *client, struct memory *memory, const struct clock *clock,
                 struct readers **ret_readers, struct err *err)
@@ -26,10 +22,9 @@ int readers_new(struct s3_client *client, struct memory *memory, const struct cl
     readers->client = client;
     readers->memory = memory;
     readers->clock = clock;
-    uint64_t share = memory_ceiling(memory) / WINDOW_SHARE;
-    readers->window_max = share < READER_WINDOW_MAX ? (size_t)share : READER_WINDOW_MAX;
-    readers->ahead_max = (size_t)(memory_ceiling(memory) / AHEAD_SHARE);
+    readers->worthwhile = READER_CHUNK_MAX; // until something is known
     pthread_mutex_init(&readers->lock, NULL);
+    memory_on_shortage(memory, chunks_shed, readers);
     *ret_readers = readers;
     return 0;
 }
@@ -38,31 +33,10 @@ void readers_free(struct readers *readers)
 {
     if (!readers)
         return;
+    memory_on_shortage(readers->memory, NULL, NULL);
     workers_free(readers->workers);
     pthread_mutex_destroy(&readers->lock);
     free(readers);
-}
-
-static bool is_any(const struct reader *reader, const struct chunk *chunk)
-{
-    (void)reader;
-    (void)chunk;
-    return true;
-}
-
-// Behind the stream, or read to its end: the kernel's page cache has it.
-static bool is_behind(const struct reader *reader, const struct chunk *chunk)
-{
-    if (chunk->readers > 0)
-        return false;
-    return chunk->consumed >= chunk->size ||
-           chunk->offset + chunk->size + READER_NEAR < reader->position;
-}
-
-// Ran ahead of a stream that has gone elsewhere.
-static bool is_elsewhere(const struct reader *reader, const struct chunk *chunk)
-{
-    return chunk->readers == 0 && chunk->offset >= reader->ahead;
 }
 
 int reader_open(struct readers *readers, const char *key, const char *etag, uint64_t size_bytes,
@@ -82,7 +56,6 @@ int reader_open(struct readers *readers, const char *key, const char *etag, uint
     reader->shared = readers;
     reader->size_bytes = size_bytes;
     reader->references = 1;
-    call_wait_init(&reader->progress);
 
     pthread_mutex_lock(&readers->lock);
     reader->next = readers->first;
@@ -90,6 +63,12 @@ int reader_open(struct readers *readers, const char *key, const char *etag, uint
     pthread_mutex_unlock(&readers->lock);
     *ret_reader = reader;
     return 0;
+}
+
+static bool is_any(const struct chunk *chunk)
+{
+    (void)chunk;
+    return true;
 }
 
 void reader_close(struct reader *reader)
@@ -105,6 +84,41 @@ void reader_close(struct reader *reader)
     chunk_drop_all_locked(reader, is_any);
     reader_unref_locked(reader);
     pthread_mutex_unlock(&readers->lock);
+}
+
+// ---- running ahead -----------------------------------------------------------------------------
+
+static size_t window_locked(const struct reader *reader)
+{
+    size_t most = chunks_share_locked(reader->shared) / 4 * 3; // the rest is being read
+    most = most < READER_WINDOW_MAX ? most : READER_WINDOW_MAX;
+    return reader->in_order < most ? (size_t)reader->in_order : most;
+}
+
+static uint64_t near_locked(const struct reader *reader)
+{
+    uint64_t near = reader->in_order < READER_NEAR_MAX ? reader->in_order : READER_NEAR_MAX;
+    return near > READER_NEAR_MIN ? near : READER_NEAR_MIN;
+}
+
+// A power of two: what makes several run in the window, and a GET's latency a small part of it.
+static size_t chunk_size_locked(const struct reader *reader)
+{
+    size_t most = window_locked(reader) / CHUNK_SHARE;
+    if (most > reader->shared->worthwhile)
+        most = reader->shared->worthwhile;
+    size_t size = READER_CHUNK_MIN;
+    while (size < READER_CHUNK_MAX && 2 * size <= most)
+        size *= 2;
+    return size;
+}
+
+// Ends at a multiple of its size: stores keep objects in such pieces, and the buffers of a stream
+// come out alike, so that their memory is used again.
+static size_t aligned(uint64_t offset, size_t size)
+{
+    size_t end = size - (size_t)(offset % size);
+    return end < size / 4 ? end + size : end;
 }
 
 static struct chunk *find_locked(const struct reader *reader, uint64_t offset)
@@ -126,41 +140,6 @@ static size_t room_locked(const struct reader *reader, uint64_t offset, size_t s
     return end - offset < size ? (size_t)(end - offset) : size;
 }
 
-static size_t window_locked(const struct reader *reader)
-{
-    size_t most = reader->shared->window_max;
-    return reader->in_order < most ? (size_t)reader->in_order : most;
-}
-
-static size_t chunk_size_locked(const struct reader *reader)
-{
-    size_t size = window_locked(reader) / CHUNK_SHARE;
-    size = size < READER_CHUNK_MAX ? size : READER_CHUNK_MAX;
-    return size > READER_CHUNK_MIN ? size : READER_CHUNK_MIN;
-}
-
-// Whether this read goes on where the ones before it were; the pieces of one stream may overtake
-// each other.
-static bool goes_on_locked(struct reader *reader, uint64_t offset, size_t size)
-{
-    uint64_t end = offset + size;
-    bool is_near =
-        offset <= reader->position + READER_NEAR && end + READER_NEAR >= reader->position;
-    if (!is_near || (reader->position == 0 && offset > 0)) {
-        reader->in_order = 0;
-        reader->position = end;
-        reader->ahead = end;
-        return false;
-    }
-    if (end > reader->position) {
-        reader->in_order += reader->position > 0 ? end - reader->position : 0;
-        reader->position = end;
-    }
-    if (reader->ahead < end)
-        reader->ahead = end;
-    return true;
-}
-
 static void run_ahead_locked(struct reader *reader)
 {
     uint64_t limit = reader->position + window_locked(reader);
@@ -168,12 +147,12 @@ static void run_ahead_locked(struct reader *reader)
         limit = reader->size_bytes;
     size_t size = chunk_size_locked(reader);
     while (reader->ahead < limit) {
-        // Chunks of one size, so that their memory is used again; the last one of the window
-        // waits until it is worth a request.
-        if (limit - reader->ahead < size && limit < reader->size_bytes)
+        // The last one of the window waits until it is worth a request.
+        size_t wanted = aligned(reader->ahead, size);
+        if (limit - reader->ahead < wanted && limit < reader->size_bytes)
             return;
         size_t room =
-            find_locked(reader, reader->ahead) ? 0 : room_locked(reader, reader->ahead, size);
+            find_locked(reader, reader->ahead) ? 0 : room_locked(reader, reader->ahead, wanted);
         if (room > 0 && !chunk_start_locked(reader, reader->ahead, room))
             return; // no memory to run ahead: reads will start their own
         struct chunk *there = find_locked(reader, reader->ahead);
@@ -181,83 +160,184 @@ static void run_ahead_locked(struct reader *reader)
     }
 }
 
-// Up to `size` bytes at `offset` out of a chunk that holds the first of them; waits for it. 0
-// bytes when the chunk was dropped. The caller holds a reference.
-static int copy_locked(struct reader *reader, struct call *call, struct chunk *chunk,
-                       uint64_t offset, size_t size, char *bytes, size_t *ret_size, struct err *err)
+// Whether this read goes on where the ones before it were: close by, as the pieces of one stream
+// may overtake each other, but not by leaps that leave most out (tar t).
+static bool goes_on_locked(struct reader *reader, uint64_t offset, size_t size)
 {
-    size_t skip = (size_t)(offset - chunk->offset);
-    while (chunk->filled <= skip) {
-        if (chunk->state == CHUNK_DROPPED)
-            return 0;
-        if (chunk->state == CHUNK_FAILED) {
-            if (!chunk->err)
-                return err_no_memory(err);
-            *err = *chunk->err;
-            return -err->errnum;
-        }
-        if (!call_wait(call, &reader->progress, &reader->shared->lock))
-            return err_set(err, EINTR, "cancelled");
+    uint64_t end = offset + size;
+    uint64_t near = near_locked(reader);
+    bool is_near = reader->start > 0 && offset <= reader->position + near &&
+                   end + near >= reader->position && end >= reader->start;
+    if (!is_near || (end - reader->start) / 2 > reader->in_order + size) {
+        reader->in_order = 0;
+        reader->start = reader->position = reader->ahead = end;
+        return false;
     }
-    size_t there = chunk->filled - skip;
-    *ret_size = there < size ? there : size;
-    chunk->consumed += *ret_size;
-    // What is filled is not written again, and the reference keeps it.
-    pthread_mutex_unlock(&reader->shared->lock);
-    memcpy(bytes, chunk->bytes + skip, *ret_size);
-    pthread_mutex_lock(&reader->shared->lock);
-    return 0;
+    reader->in_order += size;
+    if (end > reader->position)
+        reader->position = end;
+    return true;
 }
 
-static int read_some_locked(struct reader *reader, struct call *call, uint64_t offset, size_t size,
-                            char *bytes, size_t *ret_size, struct err *err)
+// Behind the stream, or read to its end: the kernel's page cache has it.
+static bool is_behind(const struct chunk *chunk)
 {
-    struct chunk *chunk = find_locked(reader, offset);
-    if (!chunk) {
-        // While reads go on in order, a piece of a larger chunk costs no request of its own.
-        size_t wanted = reader->in_order > 0 ? chunk_size_locked(reader) : size;
-        chunk = chunk_start_locked(reader, offset,
-                                   room_locked(reader, offset, wanted > size ? wanted : size));
-    }
-    if (!chunk)
-        return err_no_memory(err);
-    uint64_t end = chunk->offset + chunk->size;
-    if (reader->ahead < end)
-        reader->ahead = end;
+    const struct reader *reader = chunk->reader;
+    if (chunk_is_awaited(chunk) || (chunk->state == CHUNK_FETCHING && chunk->consumed > 0))
+        return false;
+    return chunk->consumed >= chunk->size ||
+           chunk->offset + chunk->size + near_locked(reader) < reader->position;
+}
+
+// Ran ahead of a stream that has gone elsewhere.
+static bool is_elsewhere(const struct chunk *chunk)
+{
+    return chunk->offset >= chunk->reader->ahead && !chunk_is_awaited(chunk);
+}
+
+// ---- answering ---------------------------------------------------------------------------------
+
+static uint64_t next_byte(const struct read *read)
+{
+    return read->offset + read->copied;
+}
+
+// While reads go on in order, a piece of a larger chunk costs no request of its own.
+static struct chunk *start_for_locked(struct reader *reader, const struct read *read)
+{
+    size_t left = read->size - read->copied;
+    size_t wanted =
+        reader->in_order > 0 ? aligned(next_byte(read), chunk_size_locked(reader)) : left;
+    struct chunk *chunk =
+        chunk_start_locked(reader, next_byte(read),
+                           room_locked(reader, next_byte(read), wanted > left ? wanted : left));
+    if (chunk && reader->ahead < chunk->offset + chunk->size)
+        reader->ahead = chunk->offset + chunk->size;
+    return chunk;
+}
+
+// Out of the list, and answered without the lock.
+static void answer_locked(struct reader *reader, struct read **at, const char *bytes,
+                          const struct err *err)
+{
+    struct read *read = *at;
+    char *gathered = read->gathered;
+    *at = read->next;
+    pthread_mutex_unlock(&reader->shared->lock);
+    read->answer(read, bytes, err);
+    free(gathered);
+    pthread_mutex_lock(&reader->shared->lock);
+}
+
+static void fail_locked(struct reader *reader, struct read **at, const struct err *cause)
+{
+    struct err err = {0};
+    if (cause)
+        err = *cause;
+    else
+        err_no_memory(&err);
+    answer_locked(reader, at, NULL, &err);
+}
+
+// What is filled is not written again, and the reference keeps it.
+static void answer_from_locked(struct reader *reader, struct read **at, struct chunk *chunk)
+{
+    const char *bytes = chunk->bytes + ((*at)->offset - chunk->offset);
     chunk->references++;
-    chunk->readers++;
-    run_ahead_locked(reader);
-    int error = copy_locked(reader, call, chunk, offset, size, bytes, ret_size, err);
-    chunk->readers--;
-    if (chunk->readers == 0 && (chunk->state == CHUNK_FAILED ||
-                                (reader->shared->hungry > 0 && chunk_is_idle(reader, chunk))))
-        chunk_drop_locked(chunk);
+    chunk->consumed += (*at)->size;
+    answer_locked(reader, at, bytes, NULL);
     chunk_unref_locked(chunk);
-    return error;
 }
 
-int reader_read(struct reader *reader, struct call *call, uint64_t offset, size_t size, void *bytes,
-                size_t *ret_size, struct err *err)
+// A read that goes on behind the chunk does not hold it until the next one is there: waiting for
+// memory and holding some would be a way for all to wait for each other.
+static int gather(struct read *read, struct chunk *chunk, size_t size)
 {
-    if (offset >= reader->size_bytes)
-        size = 0;
-    else if (size > reader->size_bytes - offset)
-        size = (size_t)(reader->size_bytes - offset);
-    size_t done = 0;
-    int error = 0;
-    pthread_mutex_lock(&reader->shared->lock);
-    if (size > 0 && !goes_on_locked(reader, offset, size))
-        chunk_drop_all_locked(reader, is_elsewhere);
-    while (done < size && error == 0) {
-        size_t some = 0;
-        error = read_some_locked(reader, call, offset + done, size - done, (char *)bytes + done,
-                                 &some, err);
-        done += some;
-    }
-    chunk_drop_all_locked(reader, is_behind);
-    pthread_mutex_unlock(&reader->shared->lock);
-    if (error < 0)
-        return error;
-    *ret_size = done;
+    if (!read->gathered && !(read->gathered = malloc(read->size)))
+        return -ENOMEM;
+    memcpy(read->gathered + read->copied, chunk->bytes + (next_byte(read) - chunk->offset), size);
+    read->copied += size;
+    chunk->consumed += size;
     return 0;
+}
+
+// true if the read was answered; the lock was let go meanwhile.
+static bool try_to_answer_locked(struct reader *reader, struct read **at)
+{
+    struct read *read = *at;
+    while (read->copied < read->size) {
+        struct chunk *chunk = find_locked(reader, next_byte(read));
+        if (!chunk)
+            chunk = start_for_locked(reader, read);
+        if (!chunk || chunk->state == CHUNK_FAILED) {
+            fail_locked(reader, at, chunk ? chunk->err : NULL);
+            return true;
+        }
+        size_t skip = (size_t)(next_byte(read) - chunk->offset);
+        size_t there = chunk->filled > skip ? chunk->filled - skip : 0;
+        size_t left = read->size - read->copied;
+        if (there >= left && read->copied == 0) {
+            answer_from_locked(reader, at, chunk);
+            return true;
+        }
+        if (there < left && chunk->filled < chunk->size)
+            return false;
+        if (gather(read, chunk, there < left ? there : left) < 0) {
+            fail_locked(reader, at, NULL);
+            return true;
+        }
+    }
+    answer_locked(reader, at, read->gathered, NULL);
+    return true;
+}
+
+void reader_advance_locked(struct reader *reader)
+{
+    reader->references++;
+    for (struct read **at = &reader->reads; *at;)
+        at = try_to_answer_locked(reader, at) ? &reader->reads : &(*at)->next;
+    chunk_drop_all_locked(reader, is_behind);
+    reader_unref_locked(reader);
+}
+
+void reader_read(struct reader *reader, struct read *read)
+{
+    if (read->offset >= reader->size_bytes)
+        read->size = 0;
+    else if (read->size > reader->size_bytes - read->offset)
+        read->size = (size_t)(reader->size_bytes - read->offset);
+    read->gathered = NULL;
+    read->copied = 0;
+    if (read->size == 0) {
+        read->answer(read, "", NULL);
+        return;
+    }
+    struct readers *readers = reader->shared; // the answer may let the reader be closed
+    pthread_mutex_lock(&readers->lock);
+    struct read **last = &reader->reads;
+    while (*last)
+        last = &(*last)->next;
+    read->next = NULL;
+    *last = read;
+    if (goes_on_locked(reader, read->offset, read->size))
+        run_ahead_locked(reader);
+    else
+        chunk_drop_all_locked(reader, is_elsewhere);
+    reader_advance_locked(reader);
+    pthread_mutex_unlock(&readers->lock);
+}
+
+bool reader_abandon(struct reader *reader, struct read *read)
+{
+    pthread_mutex_lock(&reader->shared->lock);
+    struct read **at = &reader->reads;
+    while (*at && *at != read)
+        at = &(*at)->next;
+    bool was_waiting = *at;
+    if (was_waiting) {
+        *at = read->next;
+        free(read->gathered);
+    }
+    pthread_mutex_unlock(&reader->shared->lock);
+    return was_waiting;
 }

@@ -356,10 +356,10 @@ void service_close(struct service *service)
     if (!service)
         return;
     sweeper_free(service->sweeper);
-    readers_free(service->readers);
     virtuals_free(service->virtuals);
     upload_engine_free(service->uploads);
     publish_engine_free(service->engine);
+    readers_free(service->readers); // after those who take memory, and tell it of a shortage
     intents_free(service->intents);
     memory_free(service->memory);
     record_cache_free(service->records);

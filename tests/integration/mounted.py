@@ -10,8 +10,10 @@ import signal
 import subprocess
 import time
 
-PROGRAM = os.environ.get("PRERELEASEFS") or str(
-    pathlib.Path(__file__).resolve().parents[2] / "build/fs/prereleasefs")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = os.environ.get("PRERELEASEFS") or str(ROOT / "build/fs/prereleasefs")
+# Without sanitizers, for whoever measures its memory.
+PLAIN = os.environ.get("PRERELEASEFS_PLAIN") or str(ROOT / "build-gcc/fs/prereleasefs")
 
 SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|"
                        r"runtime error:|: Assertion ")

@@ -18,12 +18,11 @@ import types
 import pytest
 
 from bench import usage
-from mounted import wait_until
+from mounted import PLAIN, wait_until
 from servers import faults, images
 from servers.process import Process
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
-PLAIN = os.environ.get("PRERELEASEFS_PLAIN") or str(TESTS.parent / "build-gcc/fs/prereleasefs")
 IS_SOAK = bool(os.environ.get("SOAK"))
 MIB = 1 << 20
 GB = 1000 ** 3

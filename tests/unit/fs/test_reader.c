@@ -76,7 +76,6 @@ struct desk {
     struct memory *memory;
     struct readers *readers;
     struct reader *reader;
-    struct call call;
 };
 
 static void sit_down(struct desk *desk, uint64_t memory_bytes)
@@ -88,7 +87,6 @@ static void sit_down(struct desk *desk, uint64_t memory_bytes)
         0);
     assert_int_equal(
         reader_open(desk->readers, "d/app.tar", "\"1\"", OBJECT_SIZE, &desk->reader, &err), 0);
-    call_init(&desk->call, clock_system());
 }
 
 static void leave(struct desk *desk)
@@ -105,14 +103,59 @@ static int start(void **state)
     return 0;
 }
 
-static void assert_reads(struct reader *reader, struct call *call, uint64_t offset, size_t size)
+// A read, and somebody who waits for its answer.
+struct waiting {
+    struct read read; // first: the two are one address
+    pthread_mutex_t lock;
+    pthread_cond_t is_answered;
+    int answers;
+    char *bytes; // a copy
+    struct err err;
+};
+
+static void answered(struct read *read, const char *bytes, const struct err *err)
 {
-    struct err err = {0};
-    auto_free char *bytes = malloc(size);
-    size_t count = 0;
-    int error = reader_read(reader, call, offset, size, bytes, &count, &err);
-    if (error < 0)
-        fail_msg("read at %llu: %s", (unsigned long long)offset, err.text);
+    struct waiting *waiting = (struct waiting *)read;
+    char *copy = malloc(read->size + 1);
+    if (!err)
+        memcpy(copy, bytes, read->size);
+    pthread_mutex_lock(&waiting->lock);
+    waiting->bytes = copy;
+    if (err)
+        waiting->err = *err;
+    waiting->answers++;
+    pthread_cond_signal(&waiting->is_answered);
+    pthread_mutex_unlock(&waiting->lock);
+}
+
+static void ask(struct waiting *waiting, struct reader *reader, uint64_t offset, size_t size)
+{
+    *waiting = (struct waiting){
+        .read = {.offset = offset, .size = size, .answer = answered},
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .is_answered = PTHREAD_COND_INITIALIZER,
+    };
+    reader_read(reader, &waiting->read);
+}
+
+static void wait_for(struct waiting *waiting)
+{
+    pthread_mutex_lock(&waiting->lock);
+    while (!waiting->answers)
+        pthread_cond_wait(&waiting->is_answered, &waiting->lock);
+    pthread_mutex_unlock(&waiting->lock);
+}
+
+static void assert_reads(struct reader *reader, uint64_t offset, size_t size)
+{
+    struct waiting waiting;
+    ask(&waiting, reader, offset, size);
+    wait_for(&waiting);
+    auto_free char *bytes = waiting.bytes;
+    size_t count = waiting.read.size;
+    assert_int_equal(waiting.answers, 1);
+    if (waiting.err.errnum)
+        fail_msg("read at %llu: %s", (unsigned long long)offset, waiting.err.text);
     size_t wanted = offset >= OBJECT_SIZE         ? 0
                     : OBJECT_SIZE - offset < size ? (size_t)(OBJECT_SIZE - offset)
                                                   : size;
@@ -130,9 +173,9 @@ static void test_in_order(void **state)
     store.delay_us = 1000;
     sit_down(&desk, UINT64_C(128) << 20);
     for (uint64_t offset = 0; offset < OBJECT_SIZE; offset += PIECE)
-        assert_reads(desk.reader, &desk.call, offset, PIECE);
-    assert_reads(desk.reader, &desk.call, OBJECT_SIZE, PIECE); // the end
-    assert_reads(desk.reader, &desk.call, OBJECT_SIZE + 5, PIECE);
+        assert_reads(desk.reader, offset, PIECE);
+    assert_reads(desk.reader, OBJECT_SIZE, PIECE); // the end
+    assert_reads(desk.reader, OBJECT_SIZE + 5, PIECE);
     assert_int_equal(store.bytes, OBJECT_SIZE); // nothing twice
     assert_true(store.requests < 60);
     assert_true(store.most_under_way > 1);
@@ -147,7 +190,7 @@ static void test_first_read_is_small(void **state)
     (void)state;
     struct desk desk;
     sit_down(&desk, UINT64_C(128) << 20);
-    assert_reads(desk.reader, &desk.call, 0, 4096);
+    assert_reads(desk.reader, 0, 4096);
     usleep(20 * 1000);
     assert_int_equal(store.requests, 1);
     assert_int_equal(store.bytes, 4096);
@@ -161,7 +204,7 @@ static void test_random_reads_cost_what_they_ask(void **state)
     sit_down(&desk, UINT64_C(128) << 20);
     enum { COUNT = 50 };
     for (uint64_t i = 0, offset = 5000000; i < COUNT; i++) {
-        assert_reads(desk.reader, &desk.call, offset, 4096);
+        assert_reads(desk.reader, offset, 4096);
         offset = (offset * 7 + 12345678) % (OBJECT_SIZE - 4096);
     }
     assert_true(store.requests <= COUNT + 5);
@@ -174,9 +217,9 @@ static void test_sizes_at_the_end(void **state)
     (void)state;
     struct desk desk;
     sit_down(&desk, UINT64_C(128) << 20);
-    assert_reads(desk.reader, &desk.call, OBJECT_SIZE - 1, PIECE);
-    assert_reads(desk.reader, &desk.call, OBJECT_SIZE - PIECE, PIECE);
-    assert_reads(desk.reader, &desk.call, 0, 0);
+    assert_reads(desk.reader, OBJECT_SIZE - 1, PIECE);
+    assert_reads(desk.reader, OBJECT_SIZE - PIECE, PIECE);
+    assert_reads(desk.reader, 0, 0);
     leave(&desk);
 }
 
@@ -184,7 +227,6 @@ static void test_sizes_at_the_end(void **state)
 
 struct piece_reader {
     pthread_t thread;
-    struct desk *desk;
     struct reader *reader;
     int first;
     int step;
@@ -195,7 +237,7 @@ static void *read_pieces(void *argument)
     const struct piece_reader *one = argument;
     for (uint64_t offset = (uint64_t)one->first * PIECE; offset < OBJECT_SIZE;
          offset += (uint64_t)one->step * PIECE)
-        assert_reads(one->reader, &one->desk->call, offset, PIECE);
+        assert_reads(one->reader, offset, PIECE);
     return NULL;
 }
 
@@ -209,7 +251,7 @@ static void test_overtaking_pieces(void **state)
     store.delay_us = 500;
     sit_down(&desk, UINT64_C(128) << 20);
     for (int i = 0; i < COUNT; i++) {
-        readers[i] = (struct piece_reader){0, &desk, desk.reader, i, COUNT};
+        readers[i] = (struct piece_reader){0, desk.reader, i, COUNT};
         pthread_create(&readers[i].thread, NULL, read_pieces, &readers[i]);
     }
     for (int i = 0; i < COUNT; i++)
@@ -230,21 +272,23 @@ static void test_idle_readers_hold_nobody_up(void **state)
     for (int i = 0; i < IDLE; i++) {
         reader_open(desk.readers, "d/app.tar", "\"1\"", OBJECT_SIZE, &idle[i], &err);
         for (uint64_t offset = 0; offset < 20 * PIECE; offset += PIECE)
-            assert_reads(idle[i], &desk.call, offset, PIECE);
+            assert_reads(idle[i], offset, PIECE);
     }
     for (int i = 0; i < BUSY; i++) {
         reader_open(desk.readers, "d/app.tar", "\"1\"", OBJECT_SIZE, &busy[i], &err);
-        readers[i] = (struct piece_reader){0, &desk, busy[i], 0, 1};
+        readers[i] = (struct piece_reader){0, busy[i], 0, 1};
         pthread_create(&readers[i].thread, NULL, read_pieces, &readers[i]);
     }
     for (int i = 0; i < BUSY; i++) {
         pthread_join(readers[i].thread, NULL);
         reader_close(busy[i]);
     }
-    // What is left to others is most of it.
-    void *bytes = memory_wait(desk.memory, &desk.call, 3 << 20);
+    // What somebody else waits for, be it all of it, is given up.
+    struct call call;
+    call_init(&call, clock_system());
+    void *bytes = memory_wait(desk.memory, &call, 4 << 20);
     assert_non_null(bytes);
-    memory_give_back(desk.memory, bytes, 3 << 20);
+    memory_give_back(desk.memory, bytes, 4 << 20);
     for (int i = 0; i < IDLE; i++)
         reader_close(idle[i]);
     leave(&desk);
@@ -257,9 +301,11 @@ static void test_memory_taken_by_others(void **state)
     struct desk desk;
     struct piece_reader one;
     sit_down(&desk, UINT64_C(4) << 20);
-    void *bytes = memory_wait(desk.memory, &desk.call, 4 << 20);
+    struct call call;
+    call_init(&call, clock_system());
+    void *bytes = memory_wait(desk.memory, &call, 4 << 20);
     assert_non_null(bytes);
-    one = (struct piece_reader){0, &desk, desk.reader, 0, 10};
+    one = (struct piece_reader){0, desk.reader, 0, 10};
     pthread_create(&one.thread, NULL, read_pieces, &one);
     usleep(50 * 1000);
     assert_int_equal(store.requests, 0);
@@ -270,11 +316,14 @@ static void test_memory_taken_by_others(void **state)
 
 // ---- failures ----------------------------------------------------------------------------------
 
-static int read_error(struct desk *desk, uint64_t offset, struct err *err)
+static int read_error(struct desk *desk, uint64_t offset, struct err *ret_err)
 {
-    char bytes[16];
-    size_t count = 0;
-    return reader_read(desk->reader, &desk->call, offset, sizeof(bytes), bytes, &count, err);
+    struct waiting waiting;
+    ask(&waiting, desk->reader, offset, 16);
+    wait_for(&waiting);
+    free(waiting.bytes);
+    *ret_err = waiting.err;
+    return -waiting.err.errnum;
 }
 
 static void test_failures(void **state)
@@ -291,37 +340,39 @@ static void test_failures(void **state)
     store.error = EIO;
     assert_int_equal(read_error(&desk, 0, &err), -EIO);
     store.error = 0;
-    assert_reads(desk.reader, &desk.call, 0, PIECE); // a failure is not remembered
+    assert_reads(desk.reader, 0, PIECE); // a failure is not remembered
     leave(&desk);
 }
 
-struct cancelled_read {
-    pthread_t thread;
-    struct desk *desk;
-    int error;
-};
-
-static void *read_once(void *argument)
-{
-    struct cancelled_read *one = argument;
-    struct err err = {0};
-    one->error = read_error(one->desk, 0, &err);
-    return NULL;
-}
-
-static void test_cancelled(void **state)
+static void test_abandoned(void **state)
 {
     (void)state;
     struct desk desk;
-    struct cancelled_read one = {.desk = &desk};
+    struct waiting one, other, done;
     sit_down(&desk, UINT64_C(128) << 20);
+    ask(&done, desk.reader, 0, 16);
+    wait_for(&done);
+    assert_false(reader_abandon(desk.reader, &done.read));
+    free(done.bytes);
+
     store.is_held = true;
-    pthread_create(&one.thread, NULL, read_once, &one);
+    ask(&one, desk.reader, PIECE, PIECE);
+    ask(&other, desk.reader, PIECE + 16, 16);
     while (store.under_way == 0)
         usleep(1000);
-    call_cancel(&desk.call);
-    pthread_join(one.thread, NULL);
-    assert_int_equal(one.error, -EINTR);
+    assert_true(reader_abandon(desk.reader, &one.read));
+    assert_false(reader_abandon(desk.reader, &one.read));
+    store.is_held = false;
+    wait_for(&other);
+    assert_int_equal(other.err.errnum, 0);
+    assert_int_equal(one.answers, 0);
+    free(other.bytes);
+
+    store.is_held = true;
+    ask(&one, desk.reader, 20 * PIECE, 16);
+    while (store.under_way == 0)
+        usleep(1000);
+    assert_true(reader_abandon(desk.reader, &one.read));
     leave(&desk); // ends the fetch that nobody waits for any more
     assert_int_equal(store.under_way, 0);
 }
@@ -334,7 +385,7 @@ static void test_closed_while_running_ahead(void **state)
         store.delay_us = 300;
         sit_down(&desk, UINT64_C(128) << 20);
         for (uint64_t offset = 0; offset < (uint64_t)i * PIECE; offset += PIECE)
-            assert_reads(desk.reader, &desk.call, offset, PIECE);
+            assert_reads(desk.reader, offset, PIECE);
         leave(&desk);
     }
 }
@@ -350,7 +401,7 @@ int main(void)
         cmocka_unit_test_setup(test_idle_readers_hold_nobody_up, start),
         cmocka_unit_test_setup(test_memory_taken_by_others, start),
         cmocka_unit_test_setup(test_failures, start),
-        cmocka_unit_test_setup(test_cancelled, start),
+        cmocka_unit_test_setup(test_abandoned, start),
         cmocka_unit_test_setup(test_closed_while_running_ahead, start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
