@@ -1,7 +1,8 @@
 #include "docker_config.h"
 
+#include "credential_helper.h"
+
 #include "base/buf.h"
-#include "base/digest.h"
 #include "base/json.h"
 #include "base/scope.h"
 
@@ -10,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
+enum { FILES_MAX = 4 };
+
 struct docker_config {
-    char *path; // NULL where there is no home to look in
+    char *paths[FILES_MAX]; // in the order in which they are asked
+    size_t path_count;
     struct secret *github_token;
     const char *github_token_name; // the variable it came from
 };
@@ -27,22 +30,58 @@ static const char *real_environment(const char *name)
     return getenv(name); // NOLINT(concurrency-mt-unsafe): asked while the client is made
 }
 
-static int default_path(const char *(*environment)(const char *name), char **ret_path)
+typedef const char *environment_get(const char *name);
+
+static const char *value_of(environment_get *environment, const char *name)
 {
-    const char *directory = environment("DOCKER_CONFIG");
-    const char *home = environment("HOME");
+    const char *value = environment(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+// Of a directory that a variable names, else of one below another; neither may be set.
+static int add_path(struct docker_config *config, const char *directory, const char *file,
+                    const char *other_directory, const char *other_file)
+{
+    char *path = NULL;
     int size = 0;
-    *ret_path = NULL;
-    if (directory != NULL && directory[0] != '\0')
-        size = asprintf(ret_path, "%s/config.json", directory);
-    else if (home != NULL && home[0] != '\0')
-        size = asprintf(ret_path, "%s/.docker/config.json", home);
+    if (directory != NULL)
+        size = asprintf(&path, "%s%s", directory, file);
+    else if (other_directory != NULL)
+        size = asprintf(&path, "%s%s", other_directory, other_file);
     if (size < 0)
-        *ret_path = NULL;
+        return -ENOMEM;
+    if (path != NULL)
+        config->paths[config->path_count++] = path;
+    if (path == NULL || path[0] == '/')
+        return 0;
+    // The program leaves its directory once it is mounted.
+    auto_free char *here = getcwd(NULL, 0);
+    auto_free char *relative = path;
+    size = asprintf(&path, "%s/%s", here == NULL ? "" : here, relative);
+    config->paths[config->path_count - 1] = size < 0 ? NULL : path;
+    config->path_count -= size < 0;
     return size < 0 ? -ENOMEM : 0;
 }
 
-static int read_github_token(struct docker_config *config, const char *(*environment)(const char *))
+static int add_default_paths(struct docker_config *config, environment_get *environment)
+{
+    const char *home = value_of(environment, "HOME");
+    char run[64];
+    snprintf(run, sizeof(run), "/run/containers/%u", (unsigned)getuid());
+    int status = add_path(config, value_of(environment, "REGISTRY_AUTH_FILE"), "", NULL, NULL);
+    if (status == 0)
+        status = add_path(config, value_of(environment, "DOCKER_CONFIG"), "/config.json", home,
+                          "/.docker/config.json");
+    if (status == 0)
+        status = add_path(config, value_of(environment, "XDG_RUNTIME_DIR"), "/containers/auth.json",
+                          run, "/auth.json");
+    if (status == 0)
+        status = add_path(config, value_of(environment, "XDG_CONFIG_HOME"), "/containers/auth.json",
+                          home, "/.config/containers/auth.json");
+    return status;
+}
+
+static int read_github_token(struct docker_config *config, environment_get *environment)
 {
     static const char *const names[] = {"GITHUB_TOKEN", "GH_TOKEN"};
     for (size_t i = 0; i < ARRAY_SIZE(names) && config->github_token == NULL; i++) {
@@ -68,9 +107,9 @@ int registry_docker_config_new(const char *path, const char *(*environment)(cons
         environment = real_environment;
     int status = 0;
     if (path == NULL)
-        status = default_path(environment, &config->path);
-    else if ((config->path = strdup(path)) == NULL)
-        status = -ENOMEM;
+        status = add_default_paths(config, environment);
+    else
+        status = add_path(config, path, "", NULL, NULL);
     if (status == 0)
         status = read_github_token(config, environment);
     if (status < 0) {
@@ -85,134 +124,10 @@ void registry_docker_config_free(struct docker_config *config)
 {
     if (config == NULL)
         return;
-    free(config->path);
+    for (size_t i = 0; i < config->path_count; i++)
+        free(config->paths[i]);
     secret_free(config->github_token);
     free(config);
-}
-
-void registry_login_done(struct login *login)
-{
-    if (login == NULL)
-        return;
-    free(login->user);
-    secret_free(login->password);
-    *login = (struct login){0};
-}
-
-// ---- what a config.json says -------------------------------------------------------------------
-
-// Keys are hosts, or URLs of them as old dockers wrote ("https://index.docker.io/v1/").
-static bool key_names_host(const char *key, const char *host)
-{
-    if (strncasecmp(key, "https://", 8) == 0)
-        key += 8;
-    else if (strncasecmp(key, "http://", 7) == 0)
-        key += 7;
-    size_t size = strcspn(key, "/");
-    return size == strlen(host) && strncasecmp(key, host, size) == 0;
-}
-
-// The entry of a host: under exactly its name, or under a URL of it.
-static json_t *find_host(json_t *entries, const char *host)
-{
-    json_t *entry = json_object_get(entries, host);
-    if (entry != NULL)
-        return entry;
-    const char *key;
-    json_object_foreach(entries, key, entry) if (key_names_host(key, host)) return entry;
-    return NULL;
-}
-
-// docker login keeps Docker Hub under the name of its first API; some write the host itself.
-static json_t *find_entry(json_t *entries, const char *host)
-{
-    static const char *const hub[] = {"docker.io", "index.docker.io", "registry-1.docker.io"};
-    bool is_hub = false;
-    for (size_t i = 0; i < ARRAY_SIZE(hub); i++)
-        is_hub = is_hub || strcmp(host, hub[i]) == 0;
-    if (!is_hub)
-        return find_host(entries, host);
-    json_t *entry = json_object_get(entries, "https://index.docker.io/v1/");
-    for (size_t i = 0; i < ARRAY_SIZE(hub) && entry == NULL; i++)
-        entry = find_host(entries, hub[i]);
-    return entry;
-}
-
-static int set_login(struct login *login, const char *user, size_t user_size, const char *password,
-                     size_t password_size)
-{
-    login->user = strndup(user, user_size);
-    login->password = secret_new(password, password_size);
-    if (login->user != NULL && login->password != NULL)
-        return 0;
-    registry_login_done(login);
-    return -ENOMEM;
-}
-
-// base64("USER:PASSWORD"); the password may hold colons, and docker pads it with NULs.
-static int decode_auth(const char *auth, struct login *login)
-{
-    size_t size;
-    errno = 0;
-    char *text = digest_from_base64(auth, &size);
-    if (text == NULL)
-        return errno == ENOMEM ? -ENOMEM : -EINVAL;
-    int status = -EINVAL;
-    const char *colon = memchr(text, ':', size);
-    if (colon != NULL && colon > text) {
-        const char *password = colon + 1;
-        status = set_login(login, text, (size_t)(colon - text), password,
-                           strnlen(password, (size_t)(text + size - password)));
-    }
-    secret_wipe(text, size);
-    free(text);
-    return status;
-}
-
-static int parse_entry(const json_t *entry, const char *host, struct login *login, struct err *err)
-{
-    const char *auth = json_document_text(entry, "auth");
-    const char *user = json_document_text(entry, "username");
-    const char *password = json_document_text(entry, "password");
-    int status = 0;
-    if (auth != NULL && auth[0] != '\0')
-        status = decode_auth(auth, login);
-    else if (user != NULL && user[0] != '\0' && password != NULL)
-        status = set_login(login, user, strlen(user), password, strlen(password));
-    if (status == -ENOMEM)
-        return err_no_memory(err);
-    if (status < 0)
-        return err_set(err, EPROTO, "\"auth\" of %s is not base64 of USER:PASSWORD", host);
-    return 0;
-}
-
-// The helper that would be asked before `auths`, NULL where none is named.
-static const char *helper_for(const json_t *config, const char *host)
-{
-    json_t *helper = find_entry(json_object_get(config, "credHelpers"), host);
-    const char *name = json_string_value(helper);
-    if (name == NULL)
-        name = json_document_text(config, "credsStore");
-    return name != NULL && name[0] != '\0' ? name : NULL;
-}
-
-int registry_docker_config_parse(const char *bytes, size_t size, const char *host,
-                                 struct login *ret_login, struct err *err)
-{
-    struct login login = {0};
-    auto_json json_t *config = json_document_parse(bytes, size, false, "it", err);
-    if (config == NULL)
-        return -err->errnum;
-    json_t *entry = find_entry(json_object_get(config, "auths"), host);
-    int status = parse_entry(entry, host, &login, err);
-    if (status < 0)
-        return status;
-    const char *helper = helper_for(config, host);
-    if (login.user == NULL && helper != NULL)
-        snprintf(login.whose, sizeof(login.whose),
-                 "none (its credential helper docker-credential-%.64s is not asked)", helper);
-    *ret_login = login;
-    return 0;
 }
 
 // ---- the look-up -------------------------------------------------------------------------------
@@ -236,7 +151,9 @@ static int read_file(const char *path, struct buf *bytes)
     }
 }
 
-static int login_from_file(const char *path, const char *host, struct login *login, struct err *err)
+// What a file says; an empty word where it is not there.
+static int word_of_file(const char *path, const char *host, const char *repository,
+                        struct docker_word *word, struct err *err)
 {
     auto_buf struct buf bytes = BUF_INIT(DOCKER_CONFIG_LIMIT);
     int status = read_file(path, &bytes);
@@ -244,39 +161,86 @@ static int login_from_file(const char *path, const char *host, struct login *log
     if (status == -ENOMEM)
         err_no_memory(err);
     else if (status < 0)
-        status =
-            err_set(err, EACCES, "docker's %s cannot be read: %s", path, strerrordesc_np(-status));
+        status = err_set(err, EACCES, "%s cannot be read: %s", path, strerrordesc_np(-status));
     else if (!is_absent)
-        status = registry_docker_config_parse(buf_text(&bytes), bytes.size, host, login, err);
+        status =
+            registry_docker_config_parse(buf_text(&bytes), bytes.size, host, repository, word, err);
     if (bytes.bytes != NULL)
         secret_wipe(bytes.bytes, bytes.size);
     if (is_absent)
         return 0;
     if (status == -EPROTO) {
-        err_wrap(err, "docker's %s makes no sense", path);
+        err_wrap(err, "%s makes no sense", path);
         err->errnum = EACCES;
     }
-    if (status == 0 && login->user != NULL)
-        snprintf(login->whose, sizeof(login->whose), "%s", path);
+    if (status == 0 && word->login.user != NULL)
+        snprintf(word->login.whose, sizeof(word->login.whose), "%s", path);
     return status < 0 ? -err->errnum : 0;
 }
 
-int registry_docker_config_login(const struct docker_config *config, const char *host,
-                                 struct login *ret_login, struct err *err)
+// The helper's answer, where it has one, in place of what the file itself holds.
+static int ask_helper(struct docker_word *word, const char *host, struct call *call,
+                      struct err *err)
 {
     struct login login = {0};
-    if (config->path != NULL) {
-        int status = login_from_file(config->path, host, &login, err);
+    int status = registry_credential_helper_ask(word->helper, host, call, &login, err);
+    if (status == 0 && login.user != NULL) {
+        registry_login_done(&word->login);
+        word->login = login;
+    }
+    return status;
+}
+
+// *failure is that of the last helper that failed; errnum 0 while none has.
+static int login_from_files(const struct docker_config *config, struct call *call, const char *host,
+                            const char *repository, struct login *login, struct err *failure,
+                            struct err *err)
+{
+    for (size_t i = 0; i < config->path_count && login->user == NULL; i++) {
+        struct docker_word word = {0};
+        int status = word_of_file(config->paths[i], host, repository, &word, err);
         if (status < 0)
             return status;
+        if (word.helper[0] != '\0' && ask_helper(&word, host, call, failure) < 0) {
+            err_wrap(failure, "%s", config->paths[i]);
+            if (failure->errnum == EINTR || failure->errnum == ENOMEM) {
+                registry_login_done(&word.login);
+                *err = *failure;
+                return -err->errnum;
+            }
+        }
+        *login = word.login;
     }
-    if (login.user == NULL && config->github_token != NULL && strcmp(host, "ghcr.io") == 0) {
-        int status =
-            set_login(&login, github_user, strlen(github_user), secret_text(config->github_token),
-                      secret_size(config->github_token));
-        if (status < 0)
-            return err_no_memory(err);
-        snprintf(login.whose, sizeof(login.whose), "%s", config->github_token_name);
+    return 0;
+}
+
+static int login_from_github(const struct docker_config *config, const char *host,
+                             struct login *login, struct err *err)
+{
+    if (config->github_token == NULL || strcmp(host, "ghcr.io") != 0)
+        return 0;
+    if (registry_login_set(login, github_user, strlen(github_user),
+                           secret_text(config->github_token),
+                           secret_size(config->github_token)) < 0)
+        return err_no_memory(err);
+    snprintf(login->whose, sizeof(login->whose), "%s", config->github_token_name);
+    return 0;
+}
+
+int registry_docker_config_login(const struct docker_config *config, struct call *call,
+                                 const char *host, const char *repository, struct login *ret_login,
+                                 struct err *err)
+{
+    struct login login = {0};
+    struct err failure = {0};
+    int status = login_from_files(config, call, host, repository, &login, &failure, err);
+    if (status == 0 && login.user == NULL)
+        status = login_from_github(config, host, &login, err);
+    if (status < 0)
+        return status;
+    if (login.user == NULL && failure.errnum != 0) {
+        *err = failure;
+        return -err->errnum;
     }
     if (login.whose[0] == '\0')
         snprintf(login.whose, sizeof(login.whose), "none");

@@ -17,7 +17,8 @@ struct exchange {
     const struct secret *authorization; // NULL for none
     const struct http_header *headers;
     size_t header_count;
-    size_t body_limit; // of a body that is kept
+    const struct http_piece *body; // for a POST; NULL for none
+    size_t body_limit;             // of a body that is kept
     // As http_request has them, but asked for answers of 200 to 299 alone.
     bool (*wants_bytes)(void *context, const struct http_response *response);
     int (*on_bytes)(void *context, const void *bytes, size_t size);

@@ -178,28 +178,30 @@ static int read_token(const struct http_response *response, const char *host,
     return ret_grant->authorization == NULL ? err_no_memory(err) : 0;
 }
 
-// With the login, or anonymously where it is NULL. One attempt: who wants the token retries.
-static int ask(struct registry_client *client, struct call *call, const char *url,
-               const struct login *login, struct grant *ret_grant, struct err *err)
+// grant_type=refresh_token&..., as OAuth 2.0 has it. Holds the token: wipe it.
+static int build_refresh_form(const struct token_server *server, const char *scope,
+                              const struct login *login, struct buf *form, struct err *err)
 {
-    auto_secret struct secret *authorization = NULL;
+    buf_append_text(form, "grant_type=refresh_token&client_id=prereleasefs&service=");
+    if (server->service != NULL)
+        url_encode(form, server->service, strlen(server->service), false);
+    buf_append_text(form, "&scope=");
+    url_encode(form, scope, strlen(scope), false);
+    buf_append_text(form, "&refresh_token=");
+    url_encode(form, secret_text(login->password), secret_size(login->password), false);
+    return form->is_full ? err_set(err, EACCES, "the identity token is too long") : 0;
+}
+
+static int send_question(struct registry_client *client, struct call *call,
+                         const struct exchange *exchange, struct grant *ret_grant, struct err *err)
+{
     auto_http_response struct http_response response = {0};
     struct exchange_end end;
-    if (login != NULL && (authorization = basic_authorization(login)) == NULL)
-        return err_no_memory(err);
-    const struct exchange exchange = {
-        .method = "GET",
-        .url = url,
-        .authorization = authorization,
-        .headers = &(const struct http_header){"Accept", "application/json"},
-        .header_count = 1,
-        .body_limit = GRANT_ANSWER_LIMIT,
-    };
-    int status = registry_exchange(client, call, &exchange, &response, &end, err);
+    int status = registry_exchange(client, call, exchange, &response, &end, err);
     if (status < 0)
         err_wrap(err, "the token server of the registry");
     else if (response.status != 200)
-        status = registry_answer_err(&response, end.host, authorization,
+        status = registry_answer_err(&response, end.host, exchange->authorization,
                                      clock_now_ms(client->clock), err);
     else
         status = read_token(&response, end.host, ret_grant, err);
@@ -209,6 +211,60 @@ static int ask(struct registry_client *client, struct call *call, const char *ur
     if (status == -ENOENT && strcmp(err->code, "NAME_UNKNOWN") != 0)
         err->errnum = EPROTO;
     return status < 0 ? -err->errnum : 0;
+}
+
+// An identity token that has ended is refused with a 400, "invalid_grant".
+static int ask_with_identity(struct registry_client *client, struct call *call,
+                             const struct token_server *server, const char *scope,
+                             const struct login *login, struct grant *ret_grant, struct err *err)
+{
+    auto_buf struct buf form = BUF_INIT(2 * GRANT_TOKEN_MAX);
+    static const struct http_header headers[] = {
+        {"Accept", "application/json"},
+        {"Content-Type", "application/x-www-form-urlencoded"},
+    };
+    int status = build_refresh_form(server, scope, login, &form, err);
+    if (status == 0) {
+        const struct http_piece body = {form.bytes, form.size};
+        const struct exchange exchange = {
+            .method = "POST",
+            .url = server->realm,
+            .headers = headers,
+            .header_count = ARRAY_SIZE(headers),
+            .body = &body,
+            .body_limit = GRANT_ANSWER_LIMIT,
+        };
+        status = send_question(client, call, &exchange, ret_grant, err);
+    }
+    if (form.bytes != NULL)
+        secret_wipe(form.bytes, form.size);
+    if (status < 0 && err->http_status == 400) {
+        err->errnum = EACCES;
+        status = -EACCES;
+    }
+    return status;
+}
+
+// With the login, or anonymously where it is NULL. One attempt: who wants the token retries.
+static int ask(struct registry_client *client, struct call *call, const struct token_server *server,
+               const char *scope, const struct login *login, struct grant *ret_grant,
+               struct err *err)
+{
+    if (login != NULL && login->is_identity_token)
+        return ask_with_identity(client, call, server, scope, login, ret_grant, err);
+    auto_secret struct secret *authorization = NULL;
+    auto_free char *url = token_url(server, scope);
+    if (url == NULL || (login != NULL && (authorization = basic_authorization(login)) == NULL))
+        return err_no_memory(err);
+    const struct exchange exchange = {
+        .method = "GET",
+        .url = url,
+        .authorization = authorization,
+        .headers = &(const struct http_header){"Accept", "application/json"},
+        .header_count = 1,
+        .body_limit = GRANT_ANSWER_LIMIT,
+    };
+    return send_question(client, call, &exchange, ret_grant, err);
 }
 
 // ---- obtaining ---------------------------------------------------------------------------------
@@ -238,11 +294,10 @@ static int obtain_bearer(struct registry_client *client, struct call *call, stru
     int status = find_server(client, host, &server, err);
     if (status < 0)
         return status;
-    auto_free char *url = token_url(&server, scope != NULL ? scope : own_scope);
-    if (url == NULL)
-        return err_no_memory(err);
+    if (scope == NULL)
+        scope = own_scope;
     if (grant->login.is_set) {
-        status = ask(client, call, url, login, grant, err);
+        status = ask(client, call, &server, scope, login, grant, err);
         if (status != -EACCES)
             return status;
         grant->refused = grant->login;
@@ -251,7 +306,7 @@ static int obtain_bearer(struct registry_client *client, struct call *call, stru
         err_wrap(err, "the credentials for %s (%s) are refused", host->name, grant->whose);
         call_tell(call, err, 0);
     }
-    status = ask(client, call, url, NULL, grant, err);
+    status = ask(client, call, &server, scope, NULL, grant, err);
     return status == -EACCES
                ? registry_grant_refused_err(err, host, grant->whose, grant->refused.is_wrong)
                : status;
@@ -264,7 +319,8 @@ int registry_grant_obtain(struct registry_client *client, struct call *call, str
 {
     AUTO(registry_login_done) struct login login = {0};
     struct grant grant = {.lifetime_ms = GRANT_BASIC_LIFETIME_MS};
-    int status = registry_docker_config_login(client->docker_config, host->name, &login, err);
+    int status = registry_docker_config_login(client->docker_config, call, host->name, repository,
+                                              &login, err);
     if (status < 0)
         return status;
     grant.login = mark_of(&login);
@@ -278,6 +334,11 @@ int registry_grant_obtain(struct registry_client *client, struct call *call, str
     pthread_mutex_unlock(&client->lock);
     if (asks_for == HOST_ASKS_BEARER) {
         status = obtain_bearer(client, call, host, repository, scope, &login, &grant, err);
+    } else if (grant.login.is_set && login.is_identity_token) {
+        status = err_set(err, EACCES,
+                         "the credentials for %s (%s) are an identity token, which only a token "
+                         "server takes, and it asks for a user and a password",
+                         host->name, login.whose);
     } else if (grant.login.is_set) {
         grant.authorization = basic_authorization(&login);
         status = grant.authorization == NULL ? err_no_memory(err) : 0;

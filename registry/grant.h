@@ -1,6 +1,8 @@
 // grant.h - obtaining the right to read one repository: from docker's credentials, straight
 // (Basic) or through the registry's token server (Bearer; the "Docker Registry v2
-// authentication via central service" specification). Keeps nothing: token.h does.
+// authentication via central service" specification; with an identity token, its "Token
+// Authentication using OAuth 2.0": a POST with grant_type=refresh_token). Keeps nothing: token.h
+// does.
 //
 // Tokens are opaque (GHCR's are no JWTs): only their age in `expires_in` is believed.
 #pragma once

@@ -49,6 +49,8 @@ class Mount:
                             "HOME": str(self.home), "LANG": "C.UTF-8",
                             "ASAN_OPTIONS": "detect_leaks=1",
                             "UBSAN_OPTIONS": "print_stacktrace=1",
+                            # No test asks the machine that it runs on.
+                            "AWS_EC2_METADATA_DISABLED": "true",
                             **store.environment(keys), **(environment or {})}
         self.environment = {name: value for name, value in self.environment.items()
                             if value is not None}

@@ -165,10 +165,34 @@ def test_aws_credentials_are_found(store, mount, layout):
     assert (there.path / "releases").is_dir()
 
 
-def test_aws_session_token_is_used(store, mount, s3, bucket):
-    role = store.role("builder-" + bucket, "publisher", access=(
+def builders_role(store, bucket):
+    return store.role("builder-" + bucket, "publisher", access=(
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:*"],'
         '"Resource":["arn:aws:s3:::%s","arn:aws:s3:::%s/*"]}]}' % (bucket, bucket)))
+
+
+def test_role_of_a_profile_publishes(store, mount, registry_basic, repository, bucket):
+    """AssumeRole at the real STS; the registry's credentials come from a helper."""
+    images.small().push(registry_basic, repository, "v1")
+    config = "[profile builds]\nrole_arn = %s\nsource_profile = default\n" \
+             "role_session_name = builder\nduration_seconds = 900\n" % builders_role(store, bucket)
+    there = mount(start=False, environment=NO_KEYS, profile="builds", presign_role=None, files={
+        ".aws/credentials": credentials_file(store.publisher), ".aws/config": config,
+        "bin/docker-credential-tests":
+            "#!/bin/sh\n[ \"$(cat)\" = '%s' ] || exit 1\necho a word >&2\n"
+            "echo '{\"Username\":\"%s\",\"Secret\":\"%s\"}'\n"
+            % (registry_basic.host, USER, PASSWORD)},
+        docker_config={"credHelpers": {registry_basic.host: "tests"}})
+    (there.home / "bin/docker-credential-tests").chmod(0o755)
+    there.environment["PATH"] = "%s:%s" % (there.home / "bin", there.environment["PATH"])
+    there.start()
+    done = published_through(there, registry_basic, repository)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "a word" in there.log() and PASSWORD not in there.log()
+
+
+def test_aws_session_token_is_used(store, mount, s3, bucket):
+    role = builders_role(store, bucket)
     given = store.client("sts").assume_role(RoleArn=role, RoleSessionName="tests")["Credentials"]
     s3.put_object(Bucket=bucket, Key="b/x", Body=b"x")
     there = mount(presign_role=None, environment={

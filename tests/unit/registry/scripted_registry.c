@@ -22,11 +22,33 @@ static bool is_login(const char *authorization, const char *login)
     return strncmp(authorization, "Basic ", 6) == 0 && strcmp(authorization + 6, base64) == 0;
 }
 
+// OAuth 2.0: grant_type=refresh_token.
+static void answer_identity(const struct scripted_request *request, struct scripted_reply *reply)
+{
+    static char body[200];
+    auto_free char *expected = NULL;
+    assert_true(asprintf(&expected,
+                         "grant_type=refresh_token&client_id=prereleasefs&service=a%%20b"
+                         "&scope=repository%%3Aapp%%3Apull&refresh_token=%s",
+                         registry.good_identity) > 0);
+    if (registry.good_identity == NULL || strcmp(request->body, expected) != 0) {
+        scripted_reply_text(reply, 400, "{\"error\":\"invalid_grant\"}");
+        return;
+    }
+    snprintf(body, sizeof(body), "{\"access_token\":\"login-%u\",\"expires_in\":100}",
+             ++registry.tokens);
+    scripted_reply_text(reply, 200, body);
+}
+
 static void answer_token(const struct scripted_request *request, struct scripted_reply *reply)
 {
     static char body[200];
     bool has_login = request->authorization[0] != '\0';
     reply->delay_ms = registry.token_delay_ms;
+    if (strcmp(request->method, "POST") == 0) {
+        answer_identity(request, reply);
+        return;
+    }
     if (has_login ? !is_login(request->authorization, registry.good_login)
                   : !registry.takes_anonymous) {
         scripted_reply_text(reply, has_login ? 403 : 401,

@@ -17,6 +17,7 @@ struct scripted_registry {
     const char *scope;          // that its challenge names; NULL for the usual one
     const char *realm;          // NULL: its own
     const char *good_login;     // "user:password" that is taken; NULL for none
+    const char *good_identity;  // identity token that is taken, by POST; NULL for none
     bool takes_anonymous;       // the token server gives everybody a token
     bool refuses_login;         // the registry refuses tokens that were made for a login
     const char *token_body;     // what the token server answers instead; NULL for a token

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 256, REQUESTS_MAX = 4096, HEAD_MAX = 64 * 1024 };
+enum { CONNECTIONS_MAX = 256, REQUESTS_MAX = 4096, HEAD_MAX = 64 * 1024, BODY_MAX = 16 * 1024 };
 
 struct connection {
     struct scripted_server *server;
@@ -93,7 +93,8 @@ static bool read_head(int fd, char *head)
 static void parse_head(char *head, struct scripted_request *request)
 {
     char *line = strsep(&head, "\r");
-    *request = (struct scripted_request){.authorization = "", .range = "", .accept = ""};
+    *request =
+        (struct scripted_request){.authorization = "", .range = "", .accept = "", .body = ""};
     request->method = strsep(&line, " ");
     request->target = strsep(&line, " ");
     while (head != NULL && (line = strsep(&head, "\r")) != NULL) {
@@ -106,15 +107,31 @@ static void parse_head(char *head, struct scripted_request *request)
             request->range = value;
         else if (strcasecmp(name, "accept") == 0)
             request->accept = value;
+        else if (strcasecmp(name, "content-length") == 0)
+            request->body_size = strtoul(value, NULL, 10);
     }
+}
+
+static bool read_body(int fd, struct scripted_request *request, char *body)
+{
+    size_t size = 0;
+    while (size < request->body_size && size < BODY_MAX) {
+        ssize_t got = recv(fd, body + size, request->body_size - size, 0);
+        if (got <= 0)
+            return false;
+        size += (size_t)got;
+    }
+    body[size] = '\0';
+    request->body = body;
+    return size == request->body_size;
 }
 
 static void remember(struct scripted_server *server, struct scripted_request *request)
 {
     char *line = NULL;
     request->number = ++server->state.request_count;
-    if (asprintf(&line, "%s %s %s %s", request->method, request->target, request->authorization,
-                 request->range) < 0)
+    if (asprintf(&line, "%s %s %s %s%s", request->method, request->target, request->authorization,
+                 request->range, request->body) < 0)
         abort();
     if (request->number >= REQUESTS_MAX)
         abort();
@@ -141,7 +158,9 @@ static bool serve(struct connection *connection, char *head)
     struct scripted_request request;
     struct scripted_reply reply = {.status = 200, .body = "", .sent_size = SIZE_MAX};
     parse_head(head, &request);
-    if (request.method == NULL || request.target == NULL)
+    char body[BODY_MAX + 1];
+    if (request.method == NULL || request.target == NULL ||
+        !read_body(connection->fd, &request, body))
         return false;
     pthread_mutex_lock(&server->lock);
     remember(server, &request);

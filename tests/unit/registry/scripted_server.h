@@ -14,6 +14,8 @@ struct scripted_request {
     const char *authorization; // this and the following are "" where there is none
     const char *range;
     const char *accept;
+    const char *body; // text
+    size_t body_size;
 };
 
 struct scripted_reply {
@@ -42,5 +44,6 @@ void scripted_server_free(struct scripted_server *server);
 const char *scripted_server_authority(const struct scripted_server *server); // "127.0.0.1:4711"
 // How many requests there were whose "METHOD TARGET" begins so.
 unsigned scripted_server_count(struct scripted_server *server, const char *beginning);
-// "METHOD TARGET AUTHORIZATION RANGE" of a request by number; "" where there was none.
+// "METHOD TARGET AUTHORIZATION RANGE" of a request by number, its body right behind; "" where
+// there was none.
 const char *scripted_server_line(struct scripted_server *server, unsigned number);

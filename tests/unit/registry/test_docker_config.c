@@ -25,31 +25,47 @@ static void check_login(const char *name, const char *host, const struct login *
                  expected == NULL ? "-" : expected);
 }
 
+// What a key of "expect" and "helpers" names: HOST, or HOST/REPOSITORY.
+static int parse(const char *text, size_t size, const char *place, struct docker_word *ret_word,
+                 struct err *err)
+{
+    auto_free char *host = strndup(place, strcspn(place, "/"));
+    const char *slash = strchr(place, '/');
+    return registry_docker_config_parse(text, size, host, slash == NULL ? "app" : slash + 1,
+                                        ret_word, err);
+}
+
 static void check_accept(const char *name, char *text, size_t size)
 {
     struct err err = {0};
     auto_json json_t *document = json_document_parse(text, size, false, name, &err);
     json_t *expected = json_object_get(document, "expect");
-    const char *host;
+    json_t *helpers = json_object_get(document, "helpers");
+    const char *place;
     json_t *value;
     assert_true(json_object_size(expected) > 0);
-    json_object_foreach(expected, host, value)
+    json_object_foreach(expected, place, value)
     {
-        struct login login = {0};
-        if (registry_docker_config_parse(text, size, host, &login, &err) < 0)
+        struct docker_word word = {0};
+        if (parse(text, size, place, &word, &err) < 0)
             fail_msg("%s: %s", name, err.text);
-        check_login(name, host, &login, json_string_value(value));
-        registry_login_done(&login);
+        check_login(name, place, &word.login, json_string_value(value));
+        const char *helper = json_document_text(helpers, place);
+        if (strcmp(word.helper, helper == NULL ? "" : helper) != 0)
+            fail_msg("%s: %s has the helper '%s'", name, place, word.helper);
+        assert_int_equal(word.login.is_identity_token,
+                         word.login.user != NULL && strcmp(word.login.user, "<token>") == 0);
+        registry_login_done(&word.login);
     }
 }
 
 static void check_reject(const char *name, char *text, size_t size)
 {
-    struct login login = {.whose = "untouched"};
+    struct docker_word word = {.helper = "untouched"};
     struct err err = {0};
-    if (registry_docker_config_parse(text, size, "ghcr.io", &login, &err) != -EPROTO)
+    if (parse(text, size, "ghcr.io", &word, &err) != -EPROTO)
         fail_msg("%s is accepted", name);
-    assert_string_equal(login.whose, "untouched");
+    assert_string_equal(word.helper, "untouched");
 }
 
 static void parses(void **state)
@@ -63,21 +79,27 @@ static void parses(void **state)
 // ---- files and the environment -----------------------------------------------------------------
 
 static char directory[] = "/tmp/docker_config.XXXXXX";
-static const char *github_token, *gh_token, *docker_config, *home;
+static const char *github_token, *gh_token, *docker_config, *home, *auth_file, *run, *config_home;
+static struct call call;
 
 static const char *environment(const char *name)
 {
-    return strcmp(name, "GITHUB_TOKEN") == 0    ? github_token
-           : strcmp(name, "GH_TOKEN") == 0      ? gh_token
-           : strcmp(name, "DOCKER_CONFIG") == 0 ? docker_config
-           : strcmp(name, "HOME") == 0          ? home
-                                                : NULL;
+    return strcmp(name, "GITHUB_TOKEN") == 0         ? github_token
+           : strcmp(name, "GH_TOKEN") == 0           ? gh_token
+           : strcmp(name, "DOCKER_CONFIG") == 0      ? docker_config
+           : strcmp(name, "HOME") == 0               ? home
+           : strcmp(name, "REGISTRY_AUTH_FILE") == 0 ? auth_file
+           : strcmp(name, "XDG_RUNTIME_DIR") == 0    ? run
+           : strcmp(name, "XDG_CONFIG_HOME") == 0    ? config_home
+                                                     : NULL;
 }
 
 static int set_up(void **state)
 {
     (void)state;
-    github_token = gh_token = docker_config = home = NULL;
+    github_token = gh_token = docker_config = home = auth_file = config_home = NULL;
+    run = "/nonexistent"; // nothing here may look at whose machine this is
+    call_init(&call, clock_system());
     return 0;
 }
 
@@ -101,7 +123,7 @@ static void expect(const char *path, const char *host, const char *pair, const c
     struct login login = {0};
     struct err err = {0};
     assert_int_equal(registry_docker_config_new(path, environment, &config, &err), 0);
-    if (registry_docker_config_login(config, host, &login, &err) < 0)
+    if (registry_docker_config_login(config, &call, host, "app", &login, &err) < 0)
         fail_msg("%s", err.text);
     check_login("environment", host, &login, pair);
     assert_string_equal(login.whose, whose);
@@ -152,13 +174,29 @@ static void config_wins_over_the_environment(void **state)
     expect(path, "ghcr.io", "u:p", path);
 }
 
-static void names_the_helper_that_is_not_asked(void **state)
+static void podmans_files_are_looked_at_too(void **state)
 {
     (void)state;
-    auto_free char *path = write_config("helper", "{\"credHelpers\":{\"a.b\":\"ecr-login\"}}");
-    expect(path, "a.b", NULL,
-           "none (its credential helper docker-credential-ecr-login is not asked)");
-    expect(path, "b.c", NULL, "none");
+    auto_free char *docker =
+        write_config(".docker", "{\"auths\":{\"a.b\":{\"auth\":\"ZG9ja2VyOnA=\"}}}");
+    auto_free char *auth = write_config(
+        "auth", "{\"auths\":{\"a.b\":{\"auth\":\"YXV0aDpw\"},\"c.d\":{\"auth\":\"YXV0aDpw\"}}}");
+    auto_free char *folder = NULL, *in_run = NULL;
+    assert_true(asprintf(&folder, "%s/containers", directory) > 0);
+    mkdir(folder, 0700);
+    assert_true(asprintf(&in_run, "%s/auth.json", folder) > 0);
+    assert_int_equal(symlink(auth, in_run), 0);
+    home = directory;
+    run = directory;
+    expect(NULL, "a.b", "docker:p", docker);
+    expect(NULL, "c.d", "auth:p", in_run);
+    auth_file = auth;
+    expect(NULL, "a.b", "auth:p", auth);
+    auth_file = NULL;
+    run = "/nonexistent";
+    expect(NULL, "c.d", NULL, "none");
+    config_home = directory;
+    expect(NULL, "c.d", "auth:p", in_run);
 }
 
 static void reads_the_file_anew(void **state)
@@ -169,11 +207,11 @@ static void reads_the_file_anew(void **state)
     struct err err = {0};
     auto_free char *path = write_config("anew", "{\"auths\":{\"a.b\":{\"auth\":\"dTpw\"}}}");
     assert_int_equal(registry_docker_config_new(path, environment, &config, &err), 0);
-    assert_int_equal(registry_docker_config_login(config, "a.b", &login, &err), 0);
+    assert_int_equal(registry_docker_config_login(config, &call, "a.b", "app", &login, &err), 0);
     check_login("before", "a.b", &login, "u:p");
     registry_login_done(&login);
     free(write_config("anew", "{\"auths\":{\"a.b\":{\"auth\":\"dTpx\"}}}"));
-    assert_int_equal(registry_docker_config_login(config, "a.b", &login, &err), 0);
+    assert_int_equal(registry_docker_config_login(config, &call, "a.b", "app", &login, &err), 0);
     check_login("after", "a.b", &login, "u:q");
     registry_login_done(&login);
     registry_docker_config_free(config);
@@ -190,7 +228,8 @@ static void refuses_what_cannot_be_read(void **state)
         struct login login = {0};
         auto_free char *path = write_config("broken", texts[i]);
         assert_int_equal(registry_docker_config_new(path, environment, &config, &err), 0);
-        assert_int_equal(registry_docker_config_login(config, "a.b", &login, &err), -EACCES);
+        assert_int_equal(registry_docker_config_login(config, &call, "a.b", "app", &login, &err),
+                         -EACCES);
         assert_int_equal(err.errnum, EACCES);
         assert_non_null(strstr(err.text, path));
         assert_null(strstr(err.text, "secret"));
@@ -199,7 +238,8 @@ static void refuses_what_cannot_be_read(void **state)
     struct docker_config *config;
     struct login login = {0};
     assert_int_equal(registry_docker_config_new("/", environment, &config, &err), 0);
-    assert_int_equal(registry_docker_config_login(config, "a.b", &login, &err), -EACCES);
+    assert_int_equal(registry_docker_config_login(config, &call, "a.b", "app", &login, &err),
+                     -EACCES);
     registry_docker_config_free(config);
     registry_docker_config_free(NULL);
 }
@@ -211,7 +251,7 @@ int main(void)
         cmocka_unit_test_setup(takes_github_token_for_ghcr_alone, set_up),
         cmocka_unit_test_setup(finds_the_file, set_up),
         cmocka_unit_test_setup(config_wins_over_the_environment, set_up),
-        cmocka_unit_test_setup(names_the_helper_that_is_not_asked, set_up),
+        cmocka_unit_test_setup(podmans_files_are_looked_at_too, set_up),
         cmocka_unit_test_setup(reads_the_file_anew, set_up),
         cmocka_unit_test_setup(refuses_what_cannot_be_read, set_up),
     };

@@ -65,10 +65,10 @@ static int parse_challenges(struct err *err)
 
 static int parse_config(struct err *err)
 {
-    static const char text[] = "{\"auths\":{\"a.b\":{\"auth\":\"dTpw\"}}}";
-    struct login login = {0};
-    int status = registry_docker_config_parse(text, strlen(text), "a.b", &login, err);
-    registry_login_done(&login);
+    static const char text[] = "{\"credsStore\":\"pass\",\"auths\":{\"a.b\":{\"auth\":\"dTpw\"}}}";
+    struct docker_word word = {0};
+    int status = registry_docker_config_parse(text, strlen(text), "a.b", "c/d", &word, err);
+    registry_login_done(&word.login);
     return status;
 }
 

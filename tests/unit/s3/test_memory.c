@@ -27,6 +27,12 @@ enum { ALLOCATIONS_MAX = 2000 };
     "<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>"               \
     "2013-05-24T12:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
 
+#define WEB_SESSION                                                                                \
+    "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"            \
+    "<AccessKeyId>A</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t"              \
+    "</SessionToken><Expiration>2013-05-24T12:00:00Z</Expiration></Credentials>"                   \
+    "</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+
 static struct fixture f;
 
 // Runs one of the following with its nth allocation failing, for every n. Each fills f.err.
@@ -85,6 +91,47 @@ static int run_provider(void)
     assert_int_equal(r < 0, provider == NULL);
     s3_provider_free(provider);
     return r;
+}
+
+static int open_with(struct s3_environment environment, const char *profile)
+{
+    struct s3_provider_options options = {
+        .profile = profile,
+        .sts_endpoint = script_endpoint(f.script),
+        .environment = &environment,
+        .clock = &f.clock.clock,
+        .http = f.http,
+    };
+    struct s3_provider *provider = NULL;
+    int r = s3_provider_new(&options, &f.call, &provider, &f.err);
+    assert_int_equal(r < 0, provider == NULL);
+    s3_provider_free(provider);
+    return r;
+}
+
+static int run_role(void)
+{
+    return open_with(files(), "role");
+}
+
+static int run_web_identity(void)
+{
+    return open_with(files(), "web");
+}
+
+static int run_container(void)
+{
+    static char url[100];
+    static struct test_variable variables[3];
+    snprintf(url, sizeof(url), "%s/role", script_endpoint(f.script));
+    variables[0] = (struct test_variable){"AWS_CONTAINER_CREDENTIALS_FULL_URI", url};
+    variables[1] = (struct test_variable){"HOME", "/nonexistent"};
+    return open_with(test_environment(variables), NULL);
+}
+
+static int run_process(void)
+{
+    return open_with(files(), "process");
 }
 
 static int run_client(void)
@@ -249,6 +296,9 @@ static void every_allocation(void **state)
         "<ListMultipartUploadsResult><Upload><Key>k</Key></Upload></ListMultipartUploadsResult>",
         0};
     static const struct script_reply session = {200, ID, SESSION, 0};
+    static const struct script_reply web_session = {200, ID, WEB_SESSION, 0};
+    static const struct script_reply keys = {
+        200, NULL, "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\",\"Token\":\"t\"}", 0};
     static const struct {
         const char *name;
         const struct script_reply *reply;
@@ -256,6 +306,10 @@ static void every_allocation(void **state)
     } runs[] = {
         {"settings", NULL, run_settings},
         {"provider", NULL, run_provider},
+        {"role", &session, run_role},
+        {"web identity", &web_session, run_web_identity},
+        {"container", &keys, run_container},
+        {"process", &keys, run_process},
         {"client", NULL, run_client},
         {"policy", NULL, run_policy},
         {"list", &page, run_list},
@@ -276,7 +330,12 @@ static void every_allocation(void **state)
                        "  endpoint_url = http://e\n");
     credentials = test_file(directory, "credentials",
                             "[default]\naws_access_key_id = A\naws_secret_access_key = s\n"
-                            "aws_session_token = t\n");
+                            "aws_session_token = t\n"
+                            "[role]\nrole_arn = arn:aws:iam:::role/R\nsource_profile = default\n"
+                            "external_id = xy\n[web]\nrole_arn = arn:aws:iam:::role/R\n"
+                            "web_identity_token_file = /proc/sys/kernel/ostype\n"
+                            "[process]\ncredential_process = printf '{\"Version\":1,"
+                            "\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\"}'\n");
     for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
         fail_each(runs[i].name, runs[i].reply, runs[i].run);
     free(config);
