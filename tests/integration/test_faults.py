@@ -74,7 +74,7 @@ class Scene:
 
     def assert_nothing(self):
         assert self.there.keys() == []
-        wait_until(lambda: self.there.uploads() == [], 10, "the upload's abortion")
+        wait_until(lambda: self.there.uploads() == [], 60, "the upload's abortion")
         assert not (self.there.path / "b/x.tar").exists()
         assert not (self.there.path / "b/x.ref").exists()
 

@@ -42,7 +42,7 @@ class Parked:
 
     def assert_nothing(self):
         assert self.there.keys() == []
-        wait_until(lambda: self.there.uploads() == [], 10, "the upload's abortion")
+        wait_until(lambda: self.there.uploads() == [], 60, "the upload's abortion")
         assert not (self.there.path / "b/x.tar").exists()
         assert not (self.there.path / "b/images.ref").exists()
 
@@ -72,10 +72,10 @@ def parked(registry, mount, proxy):
 def test_who_waits_can_be_stopped(parked, name):
     one = parked()
     assert one.there.uploads() == ["b/x.tar"]
-    with within(2):
+    with within(10):
         one.copy.send_signal(getattr(signal, "SIG" + name))
         assert one.copy.wait(10) == -getattr(signal, "SIG" + name)
-    wait_until(lambda: one.there.rows("b/status.tsv")[-1]["state"] == "cancelled", 10)
+    wait_until(lambda: one.there.rows("b/status.tsv")[-1]["state"] == "cancelled", 60)
     one.assert_nothing()
     # And the same cp succeeds afterwards.
     one.release.set()
@@ -92,7 +92,7 @@ def test_ctrl_c_in_a_terminal_stops_a_shells_echo(parked):
         cwd=one.there.path, start_new_session=True, stderr=subprocess.DEVNULL)
     wait_until(lambda: len(one.there.rows("b/status.tsv")) == 2)
     time.sleep(0.3)
-    with within(2):
+    with within(10):
         os.killpg(shell.pid, signal.SIGINT)
         assert shell.wait(10) != 0
     wait_until(lambda: {row["state"] for row in one.there.rows("b/status.tsv")} ==
@@ -108,7 +108,7 @@ def test_ctrl_c_in_a_terminal_stops_a_shells_echo(parked):
 def test_the_directory_answers_meanwhile(parked, s3, bucket, command):
     s3.put_object(Bucket=bucket, Key="b/old.txt", Body=b"old")
     one = parked()
-    with within(2):
+    with within(10):
         done = one.there.sh(command, timeout_s=20)
     if "images.ref" not in command:
         assert (done.returncode, done.stderr) == (0, "")
@@ -123,7 +123,7 @@ def test_the_directory_answers_meanwhile(parked, s3, bucket, command):
 def test_a_second_cp_of_another_image_does_not_wait(parked, registry, repository):
     one = parked()
     images.small().push(registry, repository, "small")
-    with within(5):
+    with within(10):
         done = one.there.publish("b", "%s/%s:small y.tar" % (registry.host, repository),
                                  name="second.ref")
     assert (done.returncode, done.stderr) == (0, "")
@@ -144,7 +144,7 @@ def test_a_reference_file_does_not_exist_until_it_has_succeeded(parked):
 
 def stop_and_continue(one, stop, before_continuing=lambda: None):
     one.copy.send_signal(stop)
-    wait_until(lambda: state_of(one.copy.pid) == "T", 10, "the stop")
+    wait_until(lambda: state_of(one.copy.pid) == "T", 60, "the stop")
     time.sleep(0.3)     # whatever the stop would undo, it has by now
     before_continuing()
     one.copy.send_signal(signal.SIGCONT)
@@ -199,13 +199,13 @@ def test_stopped_and_never_finished(parked, name):
     end = getattr(signal, "SIG" + name.split()[0])
     if name == "KILL":
         one.copy.send_signal(signal.SIGTSTP)
-        wait_until(lambda: state_of(one.copy.pid) == "T", 10)
+        wait_until(lambda: state_of(one.copy.pid) == "T", 60)
     else:
         stop_and_continue(one, signal.SIGTSTP)
         time.sleep(0.3)
     one.copy.send_signal(end)
     assert one.copy.wait(10) == -end
-    wait_until(lambda: one.there.rows("b/status.tsv")[-1]["state"] == "cancelled", 10)
+    wait_until(lambda: one.there.rows("b/status.tsv")[-1]["state"] == "cancelled", 60)
     one.assert_nothing()
 
 
@@ -245,7 +245,7 @@ def test_completion_that_was_asked_for_is_finished(registry, repository, mount, 
     copy = there.start_command("cp", there.reference_file(
         "%s/%s:v1 x.tar tag=a:b" % (registry.host, repository)), "b/")
     front.wait_for("POST", "uploadId=")
-    with within(2):
+    with within(10):
         copy.send_signal(signal.SIGINT)
         assert copy.wait(10) == -signal.SIGINT
     copy.communicate()

@@ -160,7 +160,7 @@ def test_a_living_mounts_uploads_survive(held, mount):
     one.release.set()
     assert one.copy.wait(60) == 0
     Archive(one.there.object("b/x.tar")).check(one.image, "a:b")
-    wait_until(lambda: intents(one.there) == [], 10)
+    wait_until(lambda: intents(one.there) == [], 60)
 
 
 def test_a_living_mount_in_another_container_survives(held, mount):
@@ -232,8 +232,8 @@ def test_an_upload_whose_creation_went_unanswered(registry, repository, store, p
     done = there.publish("b", "%s/%s:v1 x.tar tag=a:b" % (registry.host, repository))
     assert (done.returncode, lost.fired) == (0, 1)
     Archive(there.object("b/x.tar")).check(image, "a:b")
-    wait_until(lambda: there.uploads() == [], 10, "the first upload's abortion")
-    wait_until(lambda: intents(there) == [], 10)
+    wait_until(lambda: there.uploads() == [], 60, "the first upload's abortion")
+    wait_until(lambda: intents(there) == [], 60)
 
 
 # ---- notes that somebody else wrote, or might have ---------------------------------------------
@@ -420,7 +420,7 @@ def told(there, action):
 def test_notes_that_may_not_be_written_or_deleted(registry, repository, mount, account, action):
     there = mount(keys=account(action, below=INTENTS), presign_role=None)
     publishes(registry, repository, there)
-    wait_until(lambda: told(there, action), 10, "the warning")
+    wait_until(lambda: told(there, action), 60, "the warning")
     time.sleep(1)
     line, = told(there, action)
     assert " WARN " in line
@@ -446,12 +446,12 @@ def test_an_upload_that_may_not_be_aborted(held, mount, account, s3, bucket):
     one.there.uploads_may_remain = True
     one.copy.terminate()
     one.copy.wait(30)
-    wait_until(lambda: told(one.there, "s3:AbortMultipartUpload"), 10, "the warning")
+    wait_until(lambda: told(one.there, "s3:AbortMultipartUpload"), 60, "the warning")
     again = one.there.start_command("cp", one.there.dir / "refs/images.ref", "b/")
     wait_until(lambda: len(one.there.uploads()) == 2, 30)
     again.terminate()
     again.communicate(timeout=30)
-    wait_until(lambda: "one more upload is left" in one.there.log(), 10)
+    wait_until(lambda: "one more upload is left" in one.there.log(), 60)
     line, = told(one.there, "s3:AbortMultipartUpload")
     assert " WARN " in line
     assert one.there.uploads() == ["b/x.tar"] * 2 and len(intents(one.there)) == 2

@@ -145,11 +145,11 @@ def test_two_hosts_see_each_other(mount):
     assert not (two.path / "b").exists()
     (one.path / "b/a.txt").write_text("a")
     (one.path / "b/c.txt").write_text("c")
-    wait_until(lambda: (two.path / "b/a.txt").exists(), 10)
+    wait_until(lambda: (two.path / "b/a.txt").exists(), 60)
     assert two.run("ls", "-l", "b").returncode == 0         # the kernel keeps these entries
     (one.path / "b/a.txt").unlink()
     assert not (one.path / "b/a.txt").exists()
-    wait_until(lambda: not (two.path / "b/a.txt").exists(), 10)
+    wait_until(lambda: not (two.path / "b/a.txt").exists(), 60)
     assert "a.txt" not in os.listdir(two.path / "b") and (two.path / "b/c.txt").exists()
 
 

@@ -206,7 +206,7 @@ def test_a_claim_of_a_mount_that_was_killed_does_not_last(registry, store, mount
     done = again.publish("b", lines[1])
     assert (done.returncode, done.stderr) == (0, "")
     assert again.keys() == ["b/images.ref", "b/x.tar"]
-    wait_until(lambda: not [key for key in again.keys(internal=True) if "/names/" in key], 10)
+    wait_until(lambda: not [key for key in again.keys(internal=True) if "/names/" in key], 60)
 
 
 def test_race_of_uploaded_files(registry, store, mount, proxy):

@@ -34,10 +34,10 @@ def test_cp_stores_every_byte(there, size):
     file = local(there, "notes.bin", size)
     done = there.run("cp", file, "b/")
     assert (done.returncode, done.stderr) == (0, "")
-    wait_until(lambda: "b/notes.bin" in there.keys(), 10)  # an empty one: soon after its close
+    wait_until(lambda: "b/notes.bin" in there.keys(), 60)  # an empty one: soon after its close
     assert there.object("b/notes.bin") == file.read_bytes()
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    wait_until(lambda: there.rows("b/urls.tsv")[0]["sha256"] == sha256, 10)
+    wait_until(lambda: there.rows("b/urls.tsv")[0]["sha256"] == sha256, 60)
     assert sha256 + "  notes.bin\n" in (there.path / "b/SHA256SUMS").read_text()
     assert os.getxattr(there.path / "b/notes.bin", "user.prerelease.sha256") == sha256.encode()
     with pytest.raises(OSError) as refused:
@@ -51,7 +51,7 @@ def test_the_same_bytes_again_bring_the_missing_sha256(there, s3):
     """Another tool had stored them."""
     file = local(there, "notes.pdf", 5000)
     s3.put_object(Bucket=there.bucket, Key="b/notes.pdf", Body=file.read_bytes())
-    wait_until(lambda: (there.path / "b/notes.pdf").exists(), 10)
+    wait_until(lambda: (there.path / "b/notes.pdf").exists(), 60)
     assert there.rows("b/urls.tsv")[0]["sha256"] == "-"
     assert there.run("cp", file, "b/").returncode == 0
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -71,7 +71,7 @@ def test_what_shells_do(mount, script):
     done = there.sh("set -e; " + script, file)
     assert (done.returncode, done.stderr) == (0, "")
     for key in there.keys():
-        wait_until(lambda: there.object(key) == file.read_bytes(), 10)
+        wait_until(lambda: there.object(key) == file.read_bytes(), 60)
     assert there.keys()
 
 
@@ -80,7 +80,7 @@ def test_an_empty_file_by_touch_is_there_at_once(there):
     assert there.sh("touch b/empty && test -e b/empty && test ! -s b/empty").returncode == 0
     assert there.object("b/empty") == b""
     assert there.sh(": >b/void").returncode == 0
-    wait_until(lambda: "b/void" in there.keys(), 10)
+    wait_until(lambda: "b/void" in there.keys(), 60)
 
 
 @pytest.mark.parametrize("size", [1000, 20 * MIB])
@@ -149,7 +149,7 @@ def test_a_child_may_write_what_its_parent_opened(there):
               "    subprocess.run('echo one; sleep 0.2; seq 1000', shell=True, stdout=log, check=True)\n")
     done = there.run("/usr/bin/python3", "-c", script)
     assert (done.returncode, done.stderr) == (0, "")
-    wait_until(lambda: "b/log" in there.keys(), 10)
+    wait_until(lambda: "b/log" in there.keys(), 60)
     assert there.object("b/log") == ("one\n" + "".join("%d\n" % i for i in range(1, 1001))).encode()
 
 
