@@ -171,12 +171,15 @@ def builders_role(store, bucket):
         '"Resource":["arn:aws:s3:::%s","arn:aws:s3:::%s/*"]}]}' % (bucket, bucket)))
 
 
-def test_role_of_a_profile_publishes(store, mount, registry_basic, repository, bucket):
+def test_role_of_a_profile_publishes_and_outlives_its_session(
+        store, mount, registry_basic, repository, bucket, proxy):
     """AssumeRole at the real STS; the registry's credentials come from a helper."""
     images.small().push(registry_basic, repository, "v1")
+    front = proxy(store.endpoint)
     config = "[profile builds]\nrole_arn = %s\nsource_profile = default\n" \
              "role_session_name = builder\nduration_seconds = 900\n" % builders_role(store, bucket)
-    there = mount(start=False, environment=NO_KEYS, profile="builds", presign_role=None, files={
+    there = mount(start=False, environment=NO_KEYS, profile="builds", presign_role=None,
+                  endpoint=front.url, sts_endpoint=store.endpoint, files={
         ".aws/credentials": credentials_file(store.publisher), ".aws/config": config,
         "bin/docker-credential-tests":
             "#!/bin/sh\n[ \"$(cat)\" = '%s' ] || exit 1\necho a word >&2\n"
@@ -186,8 +189,11 @@ def test_role_of_a_profile_publishes(store, mount, registry_basic, repository, b
     (there.home / "bin/docker-credential-tests").chmod(0o755)
     there.environment["PATH"] = "%s:%s" % (there.home / "bin", there.environment["PATH"])
     there.start()
+    for method, step in (("POST", r"\?uploads"), ("PUT", "partNumber="), ("POST", "uploadId=")):
+        front.inject(faults.s3_error(400, "ExpiredToken"), method, step)
     done = published_through(there, registry_basic, repository)
     assert (done.returncode, done.stderr) == (0, "")
+    assert there.log().count("the AWS credentials were renewed") == 3
     assert "a word" in there.log() and PASSWORD not in there.log()
 
 
