@@ -607,6 +607,25 @@ static void proxy_of_the_environment(void **state)
     test_server_stop(server);
 }
 
+static void a_direct_client_passes_the_proxy_by(void **state)
+{
+    struct fixture *f = *state;
+    struct test_server *server = test_server_start(serve_echo, NULL, NULL);
+    struct http_client *usual = f->client;
+    struct http_options options = {.is_direct = true};
+    assert_int_equal(http_client_new(&options, &f->client, &f->err), 0);
+    char url[64];
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/", test_server_port(server));
+    setenv("http_proxy", "http://127.0.0.1:1", 1); // NOLINT(concurrency-mt-unsafe)
+    struct http_request request = {.method = "GET", .url = url};
+    int r = perform(f, &request);
+    unsetenv("http_proxy"); // NOLINT(concurrency-mt-unsafe)
+    assert_int_equal(r, 0);
+    http_client_free(f->client);
+    f->client = usual;
+    test_server_stop(server);
+}
+
 static void retryable_statuses(void **state)
 {
     (void)state;
@@ -667,6 +686,7 @@ int main(void)
         TEST(threads_share_a_client),
         cmocka_unit_test(pool_keeps_a_limited_number),
         TEST(proxy_of_the_environment),
+        TEST(a_direct_client_passes_the_proxy_by),
         cmocka_unit_test(retryable_statuses),
         cmocka_unit_test(done_accepts_anything),
         cmocka_unit_test(ca_bundle_must_be_readable),

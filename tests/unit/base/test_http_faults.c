@@ -251,6 +251,20 @@ static void stalls(void **state)
     }
 }
 
+static void an_exchange_as_a_whole_may_have_a_limit(void **state)
+{
+    struct fixture *f = *state;
+    struct http_client *usual = f->client;
+    struct http_options options = {.total_timeout_ms = 300};
+    assert_int_equal(http_client_new(&options, &f->client, &f->err), 0);
+    struct test_server *server = start(serve_and_stall, "");
+    assert_int_equal(get(f, server), -ETIMEDOUT);
+    assert_non_null(strstr(f->err.text, "does not answer within 1 s"));
+    test_server_stop(server);
+    http_client_free(f->client);
+    f->client = usual;
+}
+
 // Longer than any request waits that is not slow.
 static void serve_late(struct test_connection *connection)
 {
@@ -648,6 +662,7 @@ int main(void)
         TEST(no_http),
         TEST(unusable_lengths),
         TEST(stalls),
+        TEST(an_exchange_as_a_whole_may_have_a_limit),
         TEST(slow_requests_are_waited_for),
         TEST(uploads_stall),
         TEST(slow_sinks_do_not_stall),
