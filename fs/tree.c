@@ -10,7 +10,8 @@
 #include <string.h>
 
 enum {
-    BUCKETS = 1024, // of the hash table; a walk over 10,000 directories has chains of 10
+    CHANGES_SHIFT = 40, // a sum of version and changes tells both, for all that a mount can live
+    BUCKETS = 1024,     // of the hash table; a walk over 10,000 directories has chains of 10
     // Listings are kept so long (or for list_ttl, if that is longer), so that an unchanged one
     // keeps its version, by which virtual files are reused (VIRTUAL_REUSE_MS).
     KEEP_MS = 90 * 1000,
@@ -106,6 +107,11 @@ char *tree_key(const struct tree *tree, const char *directory, const char *name)
 const char *tree_prefix(const struct tree *tree)
 {
     return tree->prefix;
+}
+
+int64_t tree_list_ttl_ms(const struct tree *tree)
+{
+    return tree->list_ttl_ms;
 }
 
 // ---- what is remembered ------------------------------------------------------------------------
@@ -291,6 +297,7 @@ static int settle_locked(struct tree *tree, struct node *node, struct listing_bu
         return err_no_memory(err);
     bool is_same = node->listing && listing_is_same(node->listing, listing);
     listing->version = is_same ? node->listing->version : ++tree->versions;
+    listing->changes = generation << CHANGES_SHIFT;
     tree_listing_unref(node->listing);
     node->listing = listing;
     node->is_absent = !is_there;

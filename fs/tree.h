@@ -42,6 +42,7 @@ struct tree_listing {
     size_t file_count;
     size_t left_out_count; // keys that a path cannot name
     uint64_t version;      // grows whenever a listing differs from the one before it
+    uint64_t changes; // grows by a good deal whenever this mount changes something here or below
 };
 struct tree_listing *tree_listing_ref(struct tree_listing *listing);
 void tree_listing_unref(struct tree_listing *listing); // accepts NULL
@@ -77,3 +78,4 @@ void tree_sweep(struct tree *tree);
 // malloc'ed key of a file; and the prefix.
 char *tree_key(const struct tree *tree, const char *directory, const char *name);
 const char *tree_prefix(const struct tree *tree);
+int64_t tree_list_ttl_ms(const struct tree *tree);

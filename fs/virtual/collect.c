@@ -40,6 +40,7 @@ void collection_done(struct collection *collection)
     free_all(collection->urls, count);
     free(collection->files);
     free(collection->branch);
+    below_done(&collection->below);
     tree_listing_unref(collection->listing);
     *collection = (struct collection){0};
 }
@@ -242,10 +243,9 @@ static int name_build(struct collection *collection, struct err *err)
     return 0;
 }
 
-int collect(const struct collect_options *options, struct call *call, struct tree_listing *listing,
-            bool wants_links, struct collection *ret_collection, struct err *err)
+static struct collection begin(const struct collect_options *options, struct tree_listing *listing)
 {
-    struct collection collection = {
+    return (struct collection){
         .listing = tree_listing_ref(listing),
         .soonest_ms = INT64_MAX,
         .snapshot =
@@ -259,6 +259,12 @@ int collect(const struct collect_options *options, struct call *call, struct tre
                 .version = PRERELEASEFS_VERSION,
             },
     };
+}
+
+int collect(const struct collect_options *options, struct call *call, struct tree_listing *listing,
+            bool wants_links, struct collection *ret_collection, struct err *err)
+{
+    struct collection collection = begin(options, listing);
     int error = name_build(&collection, err);
 
     if (error == 0)
@@ -272,6 +278,27 @@ int collect(const struct collect_options *options, struct call *call, struct tre
         collection_done(&collection);
         return error;
     }
+    *ret_collection = collection;
+    return 0;
+}
+
+int collect_index(const struct collect_options *options, struct call *call,
+                  struct tree_listing *listing, struct collection *ret_collection, struct err *err)
+{
+    struct collection collection = begin(options, listing);
+    struct snapshot *snapshot = &collection.snapshot;
+    int error = below_collect(options->client, call, tree_prefix(options->tree), listing,
+                              &collection.below, err);
+    if (error < 0) {
+        collection_done(&collection);
+        return err_wrap(err, "listing what is below %s/", listing->directory);
+    }
+    snapshot->builds = collection.below.builds;
+    snapshot->build_count = collection.below.build_count;
+    snapshot->children = collection.below.children;
+    snapshot->child_count = collection.below.child_count;
+    snapshot->is_cut = collection.below.is_cut;
+    snapshot->has_reports = options->presigner;
     *ret_collection = collection;
     return 0;
 }

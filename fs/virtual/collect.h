@@ -6,6 +6,7 @@
 #include "../tree.h"
 #include "base/call.h"
 #include "base/err.h"
+#include "below.h"
 #include "s3.h"
 #include "snapshot.h"
 
@@ -42,10 +43,14 @@ struct collection {
     char **keys;
     char **urls;
     char *branch;
+    struct below below;
 };
 // EACCES where a link would live shorter than min_expires_s.
 int collect(const struct collect_options *options, struct call *call, struct tree_listing *listing,
             bool wants_links, struct collection *ret_collection, struct err *err);
+// What an index is made of: no records, no links.
+int collect_index(const struct collect_options *options, struct call *call,
+                  struct tree_listing *listing, struct collection *ret_collection, struct err *err);
 void collection_done(struct collection *collection); // accepts zeroed
 
 enum { COLLECT_URL_LIMIT = 16 * 1024 }; // bytes of one link; a session token takes some 1,500

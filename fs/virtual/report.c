@@ -1,46 +1,22 @@
 #include "report.h"
 
 #include "html.h"
+#include "page.h"
 #include "report_steps.h"
-#include "report_style.h"
 #include "words.h"
-
-#include "base/clock.h"
-#include "base/digest.h"
-#include "base/scope.h"
 
 #include <errno.h>
 #include <string.h>
 
 // ---- small pieces ------------------------------------------------------------------------------
 
-static void append_time(struct buf *page, int64_t ms)
-{
-    char machine[CLOCK_RFC3339_SIZE];
-
-    clock_format_rfc3339(ms, machine);
-    html_format(page, "<time datetime=\"%s\">", machine);
-    words_moment(page, ms);
-    buf_append_text(page, "</time>");
-}
-
 // When a link dies; in words as seen from the moment at which the page was made.
 static void append_expiry(struct buf *page, int64_t expires_ms, int64_t now_ms)
 {
-    append_time(page, expires_ms);
+    page_time(page, expires_ms);
     buf_append_text(page, " (");
     words_span(page, expires_ms - now_ms);
     buf_append_text(page, " after this page was made)");
-}
-
-static void append_size(struct buf *page, uint64_t bytes)
-{
-    words_size(page, bytes);
-    if (bytes < 1000)
-        return;
-    buf_append_text(page, " (");
-    words_number(page, bytes);
-    buf_append_text(page, " bytes)");
 }
 
 static void fact(struct buf *page, const char *label, const char *value)
@@ -94,33 +70,13 @@ static void append_name(const struct snapshot *snapshot, struct buf *page)
         html_format(page, "Files of %s", snapshot->bucket);
 }
 
-static int append_policy(struct buf *page)
-{
-    uint8_t digest[SHA256_SIZE];
-
-    sha256_of(report_style, strlen(report_style), digest);
-    auto_free char *hash = digest_base64(digest, sizeof(digest));
-    if (!hash)
-        return -ENOMEM;
-    return html_format(page,
-                       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-                       "style-src 'sha256-%s'; base-uri 'none'; form-action 'none'\">\n",
-                       hash);
-}
-
 static int append_head(const struct snapshot *snapshot, struct buf *page)
 {
-    buf_append_text(page,
-                    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-    int error = append_policy(page);
-    buf_append_text(page, "<meta name=\"viewport\" content=\"width=device-width, "
-                          "initial-scale=1\">\n<meta name=\"referrer\" content=\"no-referrer\">\n"
-                          "<meta name=\"robots\" content=\"noindex, nofollow\">\n<title>");
-    append_name(snapshot, page);
-    html_format(page, "</title>\n<style>");
-    buf_append_text(page, report_style);
-    buf_append_text(page, "</style>\n</head>\n<body>\n");
-    return error;
+    auto_buf struct buf title = BUF_INIT(page->limit);
+
+    append_name(snapshot, &title);
+    page->is_full |= title.is_full; // its limit is the page's
+    return page_begin(page, buf_text(&title));
 }
 
 struct totals {
@@ -155,12 +111,12 @@ static void append_header(const struct snapshot *snapshot, const struct totals *
     if (*snapshot->build)
         fact_code(page, build_label(snapshot), snapshot->build);
     fact_begin(page, "Published");
-    append_time(page, totals->modified_ms);
+    page_time(page, totals->modified_ms);
     fact_end(page);
     fact_begin(page, "Content");
     words_number(page, snapshot->file_count);
     buf_append_text(page, snapshot->file_count == 1 ? " file, " : " files, ");
-    append_size(page, totals->size_bytes);
+    page_size(page, totals->size_bytes);
     fact_end(page);
     if (totals->expires_ms) {
         fact_begin(page, "Links expire");
@@ -240,12 +196,12 @@ static void append_file(const struct snapshot_file *file, struct buf *page)
     }
     buf_append_text(page, "<dl>\n");
     fact_begin(page, "Size");
-    append_size(page, file->size_bytes);
+    page_size(page, file->size_bytes);
     fact_end(page);
     fact_code(page, "Saved as", file->download_name);
     if (file->url) {
         fact_begin(page, "Link expires");
-        append_time(page, file->expires_ms);
+        page_time(page, file->expires_ms);
         fact_end(page);
     }
     if (file->record && file->record->has_image)
@@ -269,16 +225,6 @@ static void append_files(const struct snapshot *snapshot, struct buf *page)
     buf_append_text(page, "</section>\n");
 }
 
-static void append_footer(const struct snapshot *snapshot, struct buf *page)
-{
-    buf_append_text(page, "<footer>\n<p>Made on ");
-    append_time(page, snapshot->now_ms);
-    html_format(page,
-                " by prereleasefs %s. This page holds no script and loads nothing from "
-                "elsewhere.</p>\n</footer>\n</body>\n</html>\n",
-                snapshot->version);
-}
-
 int report_render(const struct snapshot *snapshot, struct buf *ret_bytes, struct err *err)
 {
     struct totals totals = count_totals(snapshot);
@@ -296,7 +242,7 @@ int report_render(const struct snapshot *snapshot, struct buf *ret_bytes, struct
     report_security_notes(snapshot, ret_bytes);
     report_questions(snapshot, ret_bytes);
     buf_append_text(ret_bytes, "</main>\n");
-    append_footer(snapshot, ret_bytes);
+    page_end(ret_bytes, snapshot->now_ms, snapshot->version);
     if (ret_bytes->is_full)
         return err_set(err, EFBIG,
                        "the page of %zu files does not fit into memory (%zu bytes at most)",

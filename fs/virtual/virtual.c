@@ -1,6 +1,7 @@
 #include "virtual.h"
 
 #include "collect.h"
+#include "index.h"
 #include "rendering.h"
 #include "report.h"
 #include "sums.h"
@@ -23,6 +24,8 @@ enum {
 
 // A generated file is a row here and a renderer of its own.
 static const struct virtual_file sha256sums = {.name = "SHA256SUMS", .render = sums_render};
+static const struct virtual_file index_html = {
+    .name = "index.html", .is_index = true, .render = index_render};
 static const struct virtual_file report_html = {
     .name = "report.html", .holds_links = true, .render = report_render};
 static const struct virtual_file status_tsv = {.name = "status.tsv", .is_live = true};
@@ -30,7 +33,7 @@ static const struct virtual_file urls_tsv = {
     .name = "urls.tsv", .holds_links = true, .render = urls_render};
 
 const struct virtual_file *const virtual_files[] = {
-    &sha256sums, &report_html, &status_tsv, &urls_tsv, NULL,
+    &sha256sums, &index_html, &report_html, &status_tsv, &urls_tsv, NULL,
 };
 
 const struct virtual_file *virtual_find(const char *name)
@@ -117,6 +120,11 @@ int virtuals_check_presigner(const struct virtuals *virtuals, const char *what, 
 
 // ---- where they stand --------------------------------------------------------------------------
 
+static bool holds_directories(const struct tree_listing *listing)
+{
+    return listing->count > listing->file_count;
+}
+
 static bool holds_files(const struct tree_listing *listing)
 {
     if (listing->file_count == 0)
@@ -134,7 +142,7 @@ bool virtual_exists(struct virtuals *virtuals, const struct virtual_file *file,
     if (file->is_live)
         return status_has(virtuals->status, listing->directory) ||
                tree_is_made_here(virtuals->collect.tree, listing->directory);
-    return holds_files(listing);
+    return file->is_index ? holds_directories(listing) : holds_files(listing);
 }
 
 bool virtual_is_listed(struct virtuals *virtuals, const struct virtual_file *file,
@@ -177,13 +185,17 @@ static int make(void *context, struct call *call, struct buf *ret_bytes, int64_t
     const struct rendering_job *job = context;
     const struct collect_options *options = &job->virtuals->collect;
     struct collection collection;
-    int error = collect(options, call, job->listing, job->file->holds_links, &collection, err);
+    int error = job->file->is_index ? collect_index(options, call, job->listing, &collection, err)
+                                    : collect(options, call, job->listing, job->file->holds_links,
+                                              &collection, err);
 
     if (error < 0)
         return error;
     error = job->file->render(&collection.snapshot, ret_bytes, err);
+    // What is below changes without the listing: that is believed as long as any listing.
     if (error == 0)
-        *ret_reuse_ms = reuse_ms(options, &collection);
+        *ret_reuse_ms =
+            job->file->is_index ? tree_list_ttl_ms(options->tree) : reuse_ms(options, &collection);
     collection_done(&collection);
     return error;
 }
@@ -195,16 +207,17 @@ static int render_listing(const struct rendering_job *job, struct call *call,
     struct rendering_wanted wanted = {
         .file = job->file,
         .directory = directory,
-        .listing_version = job->listing->version,
+        .listing_version =
+            job->listing->version + (job->file->is_index ? job->listing->changes : 0),
         .make = make,
         .context = (void *)job,
         .limit_bytes = RENDERED_BYTES_MAX,
     };
 
     if (!virtual_exists(job->virtuals, job->file, job->listing))
-        return err_set(err, ENOENT, "there is no %s: %s/ holds no files", job->file->name,
-                       directory);
-    if (job->listing->file_count > VIRTUAL_FILES_MAX)
+        return err_set(err, ENOENT, "there is no %s: %s/ holds no %s", job->file->name, directory,
+                       job->file->is_index ? "directories" : "files");
+    if (!job->file->is_index && job->listing->file_count > VIRTUAL_FILES_MAX)
         return err_set(err, EFBIG,
                        "%s/ holds %zu files, and %s is made of %d at most: put them into several "
                        "directories",

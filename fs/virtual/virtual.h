@@ -5,8 +5,9 @@
 // while the directory's listing stays the same, for up to a minute and no longer than its links
 // allow; whoever has it open keeps its bytes. The same bytes again are the same rendering.
 //
-// One pure renderer a file, with a header that says what is in it: urls.h, report.h, sums.h;
-// status.tsv is publish/status.h's. What they are given is snapshot.h, gathered by collect.h.
+// One pure renderer a file, with a header that says what is in it: urls.h, report.h, sums.h,
+// index.h; status.tsv is publish/status.h's. What they are given is snapshot.h, gathered by
+// collect.h.
 #pragma once
 
 #include "../publish/record_cache.h"
@@ -34,6 +35,7 @@ struct snapshot; // snapshot.h: what a renderer is given
 struct virtual_file {
     const char *name;
     bool holds_links; // needs a presigner; mode linkmode=; every hand-out is logged
+    bool is_index;    // of what is below: stands where there are directories, not files
     bool is_live;     // status.tsv: direct I/O, size unknown beforehand
     // Pure: a snapshot to bytes. NULL for the live one.
     int (*render)(const struct snapshot *snapshot, struct buf *ret_bytes, struct err *err);
@@ -62,9 +64,10 @@ void virtuals_free(struct virtuals *virtuals);
 void virtuals_sweep(struct virtuals *virtuals); // frees links that are not fresh any more
 
 // Whether this generated file stands in that directory now (a listing of it is at hand): the live
-// one where this mount made the directory or published into it, the others where the directory
-// holds files that would be in them (no directories, reference files or generated names). And
-// whether it is shown in listings (those that hold links are not, without a presigner).
+// one where this mount made the directory or published into it, an index where the directory holds
+// directories, the others where it holds files that would be in them (no directories, reference
+// files or generated names). And whether it is shown in listings (those that hold links are not,
+// without a presigner).
 bool virtual_exists(struct virtuals *virtuals, const struct virtual_file *file,
                     const struct tree_listing *listing);
 bool virtual_is_listed(struct virtuals *virtuals, const struct virtual_file *file,

@@ -3,9 +3,13 @@ otherwise than list_ttl allows."""
 
 import concurrent.futures
 import errno
+import html.parser
 import os
+import pathlib
 import re
 import subprocess
+import time
+import urllib.parse
 
 import pytest
 
@@ -224,3 +228,69 @@ def test_acls_are_asked_for_once(front, mount, listed):
     with pytest.raises(OSError) as caught:
         os.getxattr(there.path / "many/f0001.txt", "system.posix_acl_access")
     assert caught.value.errno == errno.EOPNOTSUPP
+
+
+class _Links(html.parser.HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        assert tag != "script"
+        if tag == "a":
+            self.found.append(dict(attrs)["href"])
+
+
+def followed(path):
+    """Every file that the page at `path` leads to, as a browser would find it."""
+    page = path.read_text()
+    assert "default-src 'none'" in page and path.stat().st_size == len(page.encode())
+    links = [urllib.parse.urlsplit(urllib.parse.urljoin(path.as_uri(), link))
+             for link in _Links(page).found]
+    assert all(link.scheme == "file" for link in links)
+    return [pathlib.Path(urllib.parse.unquote(link.path)) for link in links]
+
+
+def test_index_html_leads_to_every_build_and_costs_a_flat_listing(front, mount, listed):
+    there = through(front, mount, bucket=listed)
+    pages = {there.path / "index.html"}
+    reports = set()
+    for page in iter(lambda: min(pages - reports, default=None), None):
+        reports.add(page)           # looked at
+        pages |= {link for link in followed(page)
+                  if link.name == "index.html" and there.path in link.parents}
+        if page == there.path / "index.html":
+            flat = [each.target for each in front.seen("GET", LIST)
+                    if "delimiter" not in each.target and "intents" not in each.target]
+            assert len(flat) == 2       # as many pages as all keys together take
+            assert len(asked(front)) == 3 and not front.seen("POST")
+    assert len(pages) == 1 + 3          # of the root and its three directories of builds
+    root = followed(there.path / "index.html")
+    assert {link.parent for link in root if link.name == "report.html"} == \
+        {there.path / build for build in BUILDS} | {there.path / "many"}
+    assert all(link.exists() for link in root)
+    assert os.stat(there.path / "index.html").st_mode & 0o777 == 0o444
+
+
+def test_index_html_shows_what_is_new_first_and_escapes_names(mount, s3, bucket):
+    odd = "x&y/<b>: \"1\""
+    s3.put_object(Bucket=bucket, Key="jps/old/x.tar", Body=b"1")
+    there = mount(presign_role=None, list_ttl=60)
+    assert "index.html" in os.listdir(there.path)
+    before = (there.path / "index.html").read_text()
+    time.sleep(1.1)         # times have whole seconds
+    (there.path / odd).mkdir(parents=True)
+    (there.path / odd / "new.txt").write_text("22")
+    text = (there.path / "index.html").read_text()
+    assert text != before and "<b>" not in text
+    links = followed(there.path / "index.html")
+    # Without links no report: the directories themselves.
+    assert [link for link in links if link.name != "index.html"] == \
+        [there.path / odd, there.path / "jps/old"]
+    assert followed(there.path / "jps/index.html")[0] == there.path / "index.html"
+    with pytest.raises(PermissionError):
+        (there.path / "index.html").write_text("mine")
+    (there.path / "index.html").unlink()
+    assert (there.path / "index.html").exists() and "index.html" not in os.listdir(
+        there.path / "jps/old")

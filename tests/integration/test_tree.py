@@ -14,7 +14,7 @@ from mounted import PROGRAM, wait_until, within
 from servers import images
 
 MIB = 1 << 20
-GENERATED = {"urls.tsv", "report.html", "SHA256SUMS", "status.tsv"}
+GENERATED = {"urls.tsv", "report.html", "SHA256SUMS", "status.tsv", "index.html"}
 
 
 def names(path):

@@ -38,6 +38,8 @@ static struct {
     int session_error;
     atomic_int links;
     atomic_int listings_held;
+    atomic_int listings_below;
+    uint64_t changes; // that this mount has made
 } bucket;
 
 static int64_t bucket_now_ms(const struct clock *clock)
@@ -90,6 +92,7 @@ static struct tree_listing *list(const char *directory)
         .entries = held->entries,
         .count = bucket.entry_count,
         .version = bucket.version,
+        .changes = bucket.changes,
     };
     for (size_t i = 0; i < bucket.entry_count; i++)
         held->public.file_count += !bucket.entries[i].is_directory;
@@ -144,6 +147,47 @@ char *tree_key(const struct tree *tree, const char *directory, const char *name)
 {
     (void)tree;
     return path_key("team/", directory, name);
+}
+
+const char *tree_prefix(const struct tree *tree)
+{
+    (void)tree;
+    return "team/";
+}
+
+int64_t tree_list_ttl_ms(const struct tree *tree)
+{
+    (void)tree;
+    return 1000;
+}
+
+// All that is below, as an index wants it: one build in each directory.
+int s3_list_page(struct s3_client *client, struct call *call, const char *prefix,
+                 const char *delimiter, const char *start_after, const char *token, int max_keys,
+                 struct s3_page *ret_page, struct err *err)
+{
+    static struct s3_object_info objects[ENTRIES_MAX];
+    static char keys[ENTRIES_MAX][S3_KEY_SIZE_MAX];
+    struct s3_page page = {.objects = objects};
+    (void)client, (void)call, (void)start_after, (void)token, (void)max_keys;
+    assert_null(delimiter);
+    bucket.listings_below++;
+    if (bucket.list_error)
+        return err_set(err, bucket.list_error, "cannot list");
+    for (size_t i = 0; i < bucket.entry_count; i++) {
+        if (!bucket.entries[i].is_directory)
+            continue;
+        snprintf(keys[i], sizeof(keys[i]), "%s%s/abc/x.tar", prefix, bucket.entries[i].name);
+        objects[page.object_count++] =
+            (struct s3_object_info){keys[i], 10, bucket.now_ms, "\"e\"", "STANDARD"};
+    }
+    *ret_page = page;
+    return 0;
+}
+
+void s3_page_done(struct s3_page *page)
+{
+    *page = (struct s3_page){0};
 }
 
 const char *s3_client_origin(const struct s3_client *client)
@@ -330,7 +374,8 @@ static uint64_t render_id(struct mount *mount, const char *name)
 static void test_table(void **state)
 {
     (void)state;
-    static const char *const names[] = {"SHA256SUMS", "report.html", "status.tsv", "urls.tsv"};
+    static const char *const names[] = {"SHA256SUMS", "index.html", "report.html", "status.tsv",
+                                        "urls.tsv"};
     size_t count = 0;
     for (; virtual_files[count]; count++) {
         const struct virtual_file *file = virtual_files[count];
@@ -366,8 +411,11 @@ static void test_generated_names_are_no_tarballs_names(void **state)
 static void check_exists(struct mount *mount, bool has_files, bool has_status, bool has_presigner)
 {
     struct tree_listing *listing = list(BUILD);
+    bool has_directories = listing->file_count < listing->count;
     for (const struct virtual_file *const *file = virtual_files; *file; file++) {
-        bool expected = (*file)->is_live ? has_status : has_files;
+        bool expected = (*file)->is_live    ? has_status
+                        : (*file)->is_index ? has_directories
+                                            : has_files;
         assert_int_equal(virtual_exists(mount->virtuals, *file, listing), expected);
         assert_int_equal(virtual_is_listed(mount->virtuals, *file, listing),
                          expected && (has_presigner || !(*file)->holds_links));
@@ -442,6 +490,33 @@ static void test_sums_need_no_presigner(void **state)
     assert_int_equal(render_error(&mount, "urls.tsv", "presign_role="), -EACCES);
     assert_int_equal(render_error(&mount, "report.html", "presign_profile="), -EACCES);
     assert_int_equal(bucket.sessions, 0);
+    unmount(&mount);
+}
+
+// It needs neither a presigner nor records, and is made anew when list_ttl is over or this mount
+// has changed something below.
+static void test_an_index_costs_a_listing(void **state)
+{
+    (void)state;
+    struct mount mount = mount_with(false, 604800, 0);
+    render_error(&mount, "index.html", "holds no directories");
+    add_directory("fix-login");
+    struct rendering *rendering = render(&mount, "index.html");
+    assert_non_null(strstr(rendering->bytes, "href=\"fix-login/index.html\""));
+    assert_non_null(strstr(rendering->bytes, "href=\"fix-login/abc/\""));
+    rendering_unref(rendering);
+    assert_int_equal(bucket.record_requests + bucket.sessions, 0);
+    uint64_t id = render_id(&mount, "index.html");
+    assert_int_equal(bucket.listings_below, 1);
+    bucket.changes = UINT64_C(1) << 40;
+    (void)render_id(&mount, "index.html");
+    assert_int_equal(bucket.listings_below, 2);
+    bucket.now_ms += 1000;
+    assert_true(render_id(&mount, "index.html") != id); // it shows another time
+    assert_int_equal(bucket.listings_below, 3);
+    bucket.list_error = EACCES;
+    bucket.now_ms += 1000;
+    assert_int_equal(render_error(&mount, "index.html", "cannot list"), -EACCES);
     unmount(&mount);
 }
 
@@ -673,6 +748,7 @@ int main(void)
         cmocka_unit_test_setup(test_where_they_stand, start),
         cmocka_unit_test_setup(test_urls, start),
         cmocka_unit_test_setup(test_sums_need_no_presigner, start),
+        cmocka_unit_test_setup(test_an_index_costs_a_listing, start),
         cmocka_unit_test_setup(test_report_knows_its_build, start),
         cmocka_unit_test_setup(test_record_of_another_size, start),
         cmocka_unit_test_setup(test_reused_for_a_minute, start),

@@ -1,8 +1,8 @@
-// report_style.h - the style sheet of report.html. The page's Content-Security-Policy admits it by
+// page_style.h - the style sheet of the pages. A page's Content-Security-Policy admits it by
 // its hash, so that no other style and no style attribute applies.
 #pragma once
 
-static const char report_style[] =
+static const char page_style[] =
     ":root{color-scheme:light dark;--page:#f4f6f8;--card:#fff;--text:#1b2430;--quiet:#4d5967;"
     "--line:#d3dae2;--link:#0a58a8;--button:#0a58a8;--button-text:#fff;--code:#eef1f5;"
     "--warn:#fff5dc;--warn-line:#c98a00}\n"
@@ -43,6 +43,11 @@ static const char report_style[] =
     "pre{background:var(--code);border-radius:.4rem;padding:.8rem 1rem;margin:.4rem 0 1rem;"
     "white-space:pre-wrap;overflow-wrap:anywhere}\n"
     "pre code{font-size:1em}\n"
+    "table{width:100%;border-collapse:collapse;background:var(--card);border:1px solid "
+    "var(--line)}\n"
+    "th,td{text-align:left;vertical-align:top;padding:.55rem .8rem;border-bottom:1px solid "
+    "var(--line);overflow-wrap:anywhere}\n"
+    "th{color:var(--quiet);font-weight:600}\n"
     ".button{display:inline-block;background:var(--button);color:var(--button-text);font-weight:"
     "600;"
     "text-decoration:none;padding:.6rem 1.1rem;border-radius:.4rem;margin:.9rem 0 .1rem;"

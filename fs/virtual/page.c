@@ -1,0 +1,71 @@
+#include "page.h"
+
+#include "html.h"
+#include "page_style.h"
+#include "words.h"
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/scope.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int append_policy(struct buf *page)
+{
+    uint8_t digest[SHA256_SIZE];
+
+    sha256_of(page_style, strlen(page_style), digest);
+    auto_free char *hash = digest_base64(digest, sizeof(digest));
+    if (!hash)
+        return -ENOMEM;
+    return html_format(page,
+                       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+                       "style-src 'sha256-%s'; base-uri 'none'; form-action 'none'\">\n",
+                       hash);
+}
+
+int page_begin(struct buf *page, const char *title)
+{
+    buf_append_text(page,
+                    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+    int error = append_policy(page);
+    buf_append_text(page, "<meta name=\"viewport\" content=\"width=device-width, "
+                          "initial-scale=1\">\n<meta name=\"referrer\" content=\"no-referrer\">\n"
+                          "<meta name=\"robots\" content=\"noindex, nofollow\">\n<title>");
+    buf_append_text(page, title);
+    html_format(page, "</title>\n<style>");
+    buf_append_text(page, page_style);
+    buf_append_text(page, "</style>\n</head>\n<body>\n");
+    return error;
+}
+
+void page_end(struct buf *page, int64_t now_ms, const char *program_version)
+{
+    buf_append_text(page, "<footer>\n<p>Made on ");
+    page_time(page, now_ms);
+    html_format(page,
+                " by prereleasefs %s. This page holds no script and loads nothing from "
+                "elsewhere.</p>\n</footer>\n</body>\n</html>\n",
+                program_version);
+}
+
+void page_time(struct buf *page, int64_t ms)
+{
+    char machine[CLOCK_RFC3339_SIZE];
+
+    clock_format_rfc3339(ms, machine);
+    html_format(page, "<time datetime=\"%s\">", machine);
+    words_moment(page, ms);
+    buf_append_text(page, "</time>");
+}
+
+void page_size(struct buf *page, uint64_t bytes)
+{
+    words_size(page, bytes);
+    if (bytes < 1000)
+        return;
+    buf_append_text(page, " (");
+    words_number(page, bytes);
+    buf_append_text(page, " bytes)");
+}
