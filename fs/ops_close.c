@@ -36,6 +36,18 @@ static enum writer_flush who_closes(fuse_req_t req, const struct handle *handle)
     return caller_process(thread) == handle->writing.process ? WRITER_CLOSE : WRITER_CLOSE_BY_OTHER;
 }
 
+// A cp that was stopped before its first write has made no empty file.
+static void closed_empty(fuse_req_t req, struct handle *handle)
+{
+    if (!caller_was_killed(fuse_req_ctx(req)->pid)) {
+        atomic_store(&handle->writing.closed_empty_ms, clock_monotonic_ms(clock_system()));
+        return;
+    }
+    pthread_mutex_lock(&handle->writing.lock);
+    handle->writing.is_fresh = false;
+    pthread_mutex_unlock(&handle->writing.lock);
+}
+
 static void flush(fuse_req_t req, struct handle *handle, bool is_close)
 {
     const struct inode *inode = handle->inode;
@@ -49,7 +61,7 @@ static void flush(fuse_req_t req, struct handle *handle, bool is_close)
     }
     if (!writer) { // nothing was written
         if (handle->kind == HANDLE_WRITER && is_close)
-            atomic_store(&handle->writing.closed_empty_ms, clock_monotonic_ms(clock_system()));
+            closed_empty(req, handle);
         fuse_reply_err(req, 0);
         return;
     }

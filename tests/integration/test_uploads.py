@@ -142,6 +142,17 @@ def test_a_killed_writer_leaves_nothing(there, how):
     assert "was killed" in there.log()
 
 
+@pytest.mark.semantics(307)
+def test_a_writer_that_is_killed_before_it_wrote_leaves_nothing(there):
+    child = there.start_command("bash", "-c", "exec sleep 60 >b/empty")
+    wait_until(lambda: os.path.exists("/proc/%d/fd/1" % child.pid)
+               and "b/empty" in os.readlink("/proc/%d/fd/1" % child.pid))
+    child.kill()
+    child.wait(30)
+    assert "empty" not in there.sh("echo x >b/after; ls b").stdout.split()
+    assert there.keys() == ["b/after"]
+
+
 @pytest.mark.semantics(308)
 def test_a_child_may_write_what_its_parent_opened(there):
     script = ("import subprocess\n"
