@@ -12,8 +12,11 @@
 
 enum {
     PIECE_SIZE_FIRST = 8 * 1024 * 1024,
-    PIECES_OF_A_SIZE = 1000, // then the next are twice as large: nobody knows the file's size
-    CEILING_SHARE = 4,       // of the memory ceiling that one piece may take
+    PIECES_OF_A_SIZE = 1000,      // then the next are twice as large: nobody knows the file's size
+    WRITE_SIZE_MAX = 1024 * 1024, // the kernel's
+    // A piece that the next write does not fit into is sent as it is, and is to be a part.
+    PIECE_SIZE_MIN = S3_PART_SIZE_MIN + WRITE_SIZE_MAX,
+    CEILING_SHARE = 4, // of the memory ceiling that one piece may take
 };
 
 // ---- one upload's life -------------------------------------------------------------------------
@@ -77,8 +80,8 @@ static size_t piece_size(const struct upload *upload, size_t number)
 {
     uint64_t most = memory_ceiling(upload->engine->options.memory) / CEILING_SHARE / MIB * MIB;
     uint64_t size = (uint64_t)PIECE_SIZE_FIRST << ((number - 1) / PIECES_OF_A_SIZE);
-    if (most < S3_PART_SIZE_MIN)
-        most = S3_PART_SIZE_MIN;
+    if (most < PIECE_SIZE_MIN)
+        most = PIECE_SIZE_MIN;
     return size < most ? size : most;
 }
 
@@ -145,10 +148,9 @@ static struct memory_ticket *make_spare_locked(struct upload *upload)
         fail_locked(upload, &err);
         return NULL;
     }
-    size_t number = upload->part_count + (upload->filling ? 2 : 1);
     piece->upload = upload;
-    piece->ticket =
-        (struct memory_ticket){.size = piece_size(upload, number), .granted = memory_granted};
+    piece->ticket = (struct memory_ticket){.size = piece_size(upload, upload->part_count + 1),
+                                           .granted = memory_granted};
     upload->spare = piece;
     upload->is_asking = true;
     return &piece->ticket;
@@ -161,26 +163,23 @@ static void fill(struct piece *piece, const uint8_t *bytes, size_t size)
     piece->size += size;
 }
 
-// Takes the waiting write's bytes, all or none (an interrupted one was not taken): a write is
-// smaller than any piece. Answers with the ticket where there is no room yet.
+// Takes the waiting write's bytes, all or none: an interrupted one was not taken. A buffer that it
+// does not fit into goes on its way first. Whoever kept it while it waits for the next would wait
+// for ever, once such buffers are all the memory that there is. Answers with the ticket where there
+// is no room yet.
 static struct memory_ticket *take_locked(struct upload *upload)
 {
-    size_t room = upload->filling ? upload->filling->ticket.size - upload->filling->size : 0;
     size_t size = upload->write.size;
     if (!upload->write.reply || upload->write.is_taken || upload->is_asking)
         return NULL;
-    if (size > room && !upload->spare)
-        return make_spare_locked(upload);
-    size_t first = size < room ? size : room;
-    sha256_update(&upload->sha256, upload->write.bytes, size);
-    if (upload->filling)
-        fill(upload->filling, upload->write.bytes, first);
-    if (size > room) {
-        if (upload->filling)
-            send_locked(upload);
+    if (upload->filling && size > upload->filling->ticket.size - upload->filling->size)
+        send_locked(upload);
+    if (!upload->filling && !upload->spare)
+        return has_failed_locked(upload) ? NULL : make_spare_locked(upload);
+    if (!upload->filling)
         upload->filling = TAKE(upload->spare);
-        fill(upload->filling, upload->write.bytes + first, size - first);
-    }
+    fill(upload->filling, upload->write.bytes, size);
+    sha256_update(&upload->sha256, upload->write.bytes, size);
     upload->size_bytes += size;
     upload->write.is_taken = true;
     return NULL;

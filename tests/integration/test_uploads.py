@@ -5,6 +5,7 @@ import hashlib
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -224,6 +225,42 @@ def test_a_small_memory_ceiling_suffices(mount):
     children = [there.start_command("cp", file, "b/") for file in files]
     assert [child.wait(120) for child in children] == [0] * 3
     assert all(there.object("b/" + file.name) == file.read_bytes() for file in files)
+
+
+@pytest.mark.semantics(310)
+def test_files_that_fill_all_memory_together_go_on(mount):
+    """Each holds a full buffer and wants the next: none may wait for another to give up its own."""
+    there = mount(memory="32M")
+    (there.path / "b").mkdir()
+    data = images.random_bytes(6 * MIB, 7)
+    files = [open(there.path / ("b/f%d" % at), "wb", buffering=0) for at in range(4)]
+    for file in files:          # 24 MiB: as much as there is
+        for at in range(0, len(data), MIB):
+            file.write(data[at:at + MIB])
+
+    def go_on(file):
+        file.write(data[:100])
+        file.close()
+
+    threads = [threading.Thread(target=go_on, args=[file], daemon=True) for file in files]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert all(there.object("b/f%d" % at) == data + data[:100] for at in range(4))
+
+
+@pytest.mark.semantics(310)
+@pytest.mark.parametrize("size", [1000, 100000, 131072 + 1])
+def test_odd_writes_make_whole_parts(mount, size):
+    there = mount(memory="32M")
+    (there.path / "b").mkdir()
+    data = images.random_bytes(20 * MIB, 8)
+    with open(there.path / "b/f", "wb", buffering=0) as file:
+        for at in range(0, len(data), size * 7):
+            file.write(data[at:at + size * 7])
+    assert there.object("b/f") == data
 
 
 def test_read_only_and_own_names(mount):
