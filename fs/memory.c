@@ -4,10 +4,12 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 enum {
     SPARES_MAX = 64,
     SPARE_SIZE_MIN = 64 * 1024,
+    HUGE_PAGE = 2 << 20, // elsewhere than on x86-64 and aarch64 they are larger: that costs nothing
     // A transfer's two connections, one each way: 256 KiB of libcurl's for each, their TLS, stacks.
     TRANSFER_BYTES = 1 << 20,
 };
@@ -159,10 +161,22 @@ static struct memory_ticket *take_next_locked(struct memory *memory, void **ret_
     return ticket;
 }
 
+// In huge pages, where the system has them for the asking and they fit: a fresh buffer is faulted in
+// page by page, and the kernel looks up each page that it copies out of.
+static void *fresh(size_t size)
+{
+    if (size % HUGE_PAGE != 0)
+        return malloc(size);
+    void *bytes = aligned_alloc(HUGE_PAGE, size);
+    if (bytes)
+        (void)madvise(bytes, size, MADV_HUGEPAGE); // without them it works as well
+    return bytes;
+}
+
 // `spare`, or fresh memory for what was counted as used; NULL when there is none.
 static void *provide(struct memory *memory, void *spare, size_t size)
 {
-    void *bytes = spare ? spare : malloc(size);
+    void *bytes = spare ? spare : fresh(size);
     if (bytes)
         return bytes;
     pthread_mutex_lock(&memory->lock);
