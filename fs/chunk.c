@@ -41,7 +41,6 @@ void chunk_unref_locked(struct chunk *chunk)
     if (bytes)
         chunk->reader->held -= size;
     reader_unref_locked(chunk->reader);
-    free(chunk->err);
     free(chunk);
     if (!bytes)
         return;
@@ -62,10 +61,8 @@ void chunk_drop_locked(struct chunk *chunk)
     *at = chunk->next;
     if (!reader->chunks)
         reader->shared->active--;
-    if (chunk->state != CHUNK_FAILED) {
-        chunk->state = CHUNK_DROPPED;
-        call_cancel(&chunk->call);
-    }
+    chunk->state = CHUNK_DROPPED;
+    call_cancel(&chunk->call);
     chunk_unref_locked(chunk);
 }
 
@@ -89,8 +86,7 @@ void chunk_drop_all_locked(struct reader *reader, bool (*is_useless)(const struc
 bool chunk_is_awaited(const struct chunk *chunk)
 {
     const struct read *read = chunk->reader->reads;
-    while (read && (read->offset + read->copied < chunk->offset ||
-                    read->offset + read->copied - chunk->offset >= chunk->size))
+    while (read && !chunk_holds(chunk, read->offset + read->copied))
         read = read->next;
     return read != NULL;
 }
@@ -231,13 +227,14 @@ static void finish_locked(struct readers *readers, struct chunk *chunk, int erro
 {
     if (chunk->state == CHUNK_DROPPED)
         return;
-    chunk->state = error < 0 ? CHUNK_FAILED : CHUNK_READY;
-    if (error < 0 && (chunk->err = malloc(sizeof(*chunk->err))))
-        *chunk->err = *err;
+    if (error < 0) { // it is not remembered: who asks for these bytes from here on tries again
+        chunk_drop_locked(chunk);
+        reader_fail_locked(chunk->reader, chunk, err);
+        return;
+    }
+    chunk->state = CHUNK_READY;
     reader_advance_locked(chunk->reader);
-    // A failure is not remembered: whoever asks for these bytes later tries again.
-    if (chunk->state == CHUNK_FAILED || chunk->consumed >= chunk->size ||
-        (is_idle(chunk) && readers->held > chunks_limit(readers)))
+    if (chunk->consumed >= chunk->size || (is_idle(chunk) && readers->held > chunks_limit(readers)))
         chunk_drop_locked(chunk);
 }
 

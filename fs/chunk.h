@@ -15,8 +15,7 @@ enum chunk_state {
     CHUNK_QUEUED,   // next: a thread, to fetch it
     CHUNK_FETCHING, // next: the same thread, as bytes arrive
     CHUNK_READY,    // all there; next: whoever reads it
-    CHUNK_FAILED,   // next: the same thread, to answer who waits for it
-    CHUNK_DROPPED,  // of no use any more; next: the last who holds it, to free it
+    CHUNK_DROPPED,  // failed, or of no use any more; next: the last who holds it, to free it
 };
 
 // One ranged GET.
@@ -36,7 +35,6 @@ struct chunk {
     size_t consumed;
     int64_t asked_ms; // when the GET began, and its first bytes came; monotonic
     int64_t began_ms;
-    struct err *err; // FAILED; NULL on no memory
 };
 
 struct reader {
@@ -79,6 +77,10 @@ void chunk_unref_locked(struct chunk *chunk);
 void chunk_drop_locked(struct chunk *chunk);
 // Drops all that `is_useless` picks.
 void chunk_drop_all_locked(struct reader *reader, bool (*is_useless)(const struct chunk *chunk));
+static inline bool chunk_holds(const struct chunk *chunk, uint64_t offset)
+{
+    return offset >= chunk->offset && offset - chunk->offset < chunk->size;
+}
 // The next byte of a read that waits is one of its.
 bool chunk_is_awaited(const struct chunk *chunk);
 // How much memory the chunks of all readers may hold now without being awaited.
@@ -91,4 +93,6 @@ void chunks_shed(void *readers);
 // reader.c: answers the reads that can be, starts what the others need. The lock is let go while a
 // read is answered.
 void reader_advance_locked(struct reader *reader);
+// Answers those that wait for a chunk that nobody finds any more. The lock is let go meanwhile.
+void reader_fail_locked(struct reader *reader, const struct chunk *chunk, const struct err *err);
 void reader_unref_locked(struct reader *reader);

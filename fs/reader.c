@@ -124,7 +124,7 @@ static size_t aligned(uint64_t offset, size_t size)
 static struct chunk *find_locked(const struct reader *reader, uint64_t offset)
 {
     struct chunk *chunk = reader->chunks;
-    while (chunk && (offset < chunk->offset || offset - chunk->offset >= chunk->size))
+    while (chunk && !chunk_holds(chunk, offset))
         chunk = chunk->next;
     return chunk;
 }
@@ -229,14 +229,29 @@ static void answer_locked(struct reader *reader, struct read **at, const char *b
     pthread_mutex_lock(&reader->shared->lock);
 }
 
-static void fail_locked(struct reader *reader, struct read **at, const struct err *cause)
+static void out_of_memory_locked(struct reader *reader, struct read **at)
 {
     struct err err = {0};
-    if (cause)
-        err = *cause;
-    else
-        err_no_memory(&err);
+    err_no_memory(&err);
     answer_locked(reader, at, NULL, &err);
+}
+
+void reader_fail_locked(struct reader *reader, const struct chunk *chunk, const struct err *err)
+{
+    struct read *failed = NULL;
+    for (struct read **at = &reader->reads, **last = &failed; *at;) {
+        struct read *read = *at;
+        if (!chunk_holds(chunk, next_byte(read))) {
+            at = &read->next;
+            continue;
+        }
+        *at = read->next;
+        read->next = NULL;
+        *last = read;
+        last = &read->next;
+    }
+    while (failed)
+        answer_locked(reader, &failed, NULL, err);
 }
 
 // What is filled is not written again, and the reference keeps it.
@@ -269,8 +284,8 @@ static bool try_to_answer_locked(struct reader *reader, struct read **at)
         struct chunk *chunk = find_locked(reader, next_byte(read));
         if (!chunk)
             chunk = start_for_locked(reader, read);
-        if (!chunk || chunk->state == CHUNK_FAILED) {
-            fail_locked(reader, at, chunk ? chunk->err : NULL);
+        if (!chunk) {
+            out_of_memory_locked(reader, at);
             return true;
         }
         size_t skip = (size_t)(next_byte(read) - chunk->offset);
@@ -283,7 +298,7 @@ static bool try_to_answer_locked(struct reader *reader, struct read **at)
         if (there < left && chunk->filled < chunk->size)
             return false;
         if (gather(read, chunk, there < left ? there : left) < 0) {
-            fail_locked(reader, at, NULL);
+            out_of_memory_locked(reader, at);
             return true;
         }
     }

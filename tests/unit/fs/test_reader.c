@@ -294,6 +294,28 @@ static void test_idle_readers_hold_nobody_up(void **state)
     leave(&desk);
 }
 
+// One that stopped with all that reads may hold gives half of it to the next.
+static void test_memory_is_shared(void **state)
+{
+    (void)state;
+    struct desk desk;
+    struct reader *next;
+    struct err err = {0};
+    sit_down(&desk, UINT64_C(32) << 20);
+    for (uint64_t offset = 0; offset < 20 << 20; offset += PIECE)
+        assert_reads(desk.reader, offset, PIECE);
+    while (store.under_way > 0)
+        usleep(1000);
+    store.delay_us = 20 * 1000;
+    store.most_under_way = 0;
+    reader_open(desk.readers, "d/app.tar", "\"1\"", OBJECT_SIZE, &next, &err);
+    for (uint64_t offset = 0; offset < 20 << 20; offset += PIECE)
+        assert_reads(next, offset, PIECE);
+    assert_true(store.most_under_way >= 4);
+    reader_close(next);
+    leave(&desk);
+}
+
 // A read that finds all memory taken waits until somebody gives some back.
 static void test_memory_taken_by_others(void **state)
 {
@@ -414,6 +436,7 @@ int main(void)
         cmocka_unit_test_setup(test_sizes_at_the_end, start),
         cmocka_unit_test_setup(test_overtaking_pieces, start),
         cmocka_unit_test_setup(test_idle_readers_hold_nobody_up, start),
+        cmocka_unit_test_setup(test_memory_is_shared, start),
         cmocka_unit_test_setup(test_memory_taken_by_others, start),
         cmocka_unit_test_setup(test_failures, start),
         cmocka_unit_test_setup(test_abandoned, start),
