@@ -161,8 +161,8 @@ static struct memory_ticket *take_next_locked(struct memory *memory, void **ret_
     return ticket;
 }
 
-// In huge pages, where the system has them for the asking and they fit: a fresh buffer is faulted in
-// page by page, and the kernel looks up each page that it copies out of.
+// In huge pages, where the system has them for the asking and they fit: a fresh buffer is faulted
+// in page by page, and the kernel looks up each page that it copies out of.
 static void *fresh(size_t size)
 {
     if (size % HUGE_PAGE != 0)
