@@ -451,23 +451,6 @@ static void ops_mknod(fuse_req_t req, fuse_ino_t parent_id, const char *name, mo
     refuse_kind(req, parent_id, name, "devices, pipes or sockets");
 }
 
-// The kernel, or cp, then reads and writes instead.
-// Valid replies: write, err.
-static void ops_copy_file_range(fuse_req_t req, fuse_ino_t from_id, off_t from_offset,
-                                struct fuse_file_info *from, fuse_ino_t to_id, off_t to_offset,
-                                struct fuse_file_info *to, size_t size, int flags)
-{
-    (void)from_id;
-    (void)from_offset;
-    (void)from;
-    (void)to_id;
-    (void)to_offset;
-    (void)to;
-    (void)size;
-    (void)flags;
-    fuse_reply_err(req, EOPNOTSUPP);
-}
-
 // ---- the session -------------------------------------------------------------------------------
 
 static void ops_init(void *userdata, struct fuse_conn_info *connection)

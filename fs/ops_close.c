@@ -65,12 +65,17 @@ static void flush(fuse_req_t req, struct handle *handle, bool is_close)
         fuse_reply_err(req, 0);
         return;
     }
+    enum writer_flush how = is_close ? who_closes(req, handle) : WRITER_SYNC;
+    if ((how == WRITER_CLOSE || how == WRITER_SYNC) && ops_prepare(req, writer, false, &err) < 0) {
+        ops_refuse(req, "cannot be stored", &err, inode->directory, inode->name);
+        return;
+    }
     struct ops_parked *parked = ops_park(req, handle, writer);
     if (!parked) {
         fuse_reply_err(req, ENOMEM);
         return;
     }
-    writer_flush(writer, is_close ? who_closes(req, handle) : WRITER_SYNC, ops_answer, parked);
+    writer_flush(writer, how, ops_answer, parked);
     ops_handed_in(parked);
 }
 

@@ -105,6 +105,11 @@ void ops_read_object(fuse_req_t req, struct handle *handle, size_t size, off_t o
 // Answers EINTR to those whose callers were interrupted, to all if the mount ends.
 void ops_end_readings(struct ops *ops);
 
+// ops_copy.c
+void ops_copy_file_range(fuse_req_t req, fuse_ino_t from_id, off_t from_offset,
+                         struct fuse_file_info *from, fuse_ino_t to_id, off_t to_offset,
+                         struct fuse_file_info *to, size_t size, int flags);
+
 // ops_xattr.c
 void ops_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t size);
 void ops_listxattr(fuse_req_t req, fuse_ino_t id, size_t size);
@@ -124,6 +129,10 @@ int ops_set_size(struct inode *inode, uint64_t size, const struct fuse_file_info
 // nobody has it open any more.
 int ops_get_writer(fuse_req_t req, struct handle *handle, uint64_t offset, bool is_last,
                    struct writer **ret_writer, struct err *err);
+// Makes it the handle's writer, unless that has one by now: *ret_writer is the handle's.
+void ops_set_writer(struct handle *handle, struct writer *writer, struct writer **ret_writer);
+// writer_prepare, cancelled by an interrupt of the request.
+int ops_prepare(fuse_req_t req, struct writer *writer, bool is_write, struct err *err);
 void ops_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, off_t offset,
                struct fuse_file_info *file);
 // A request that will be answered by the writer: parked, then given to it with ops_answer and the

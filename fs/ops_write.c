@@ -416,6 +416,18 @@ static int new_upload(fuse_req_t req, const struct handle *handle, bool is_last,
     return upload_new(ops_of(req)->service->uploads, &request, ret_writer, err);
 }
 
+void ops_set_writer(struct handle *handle, struct writer *writer, struct writer **ret_writer)
+{
+    pthread_mutex_lock(&handle->writing.lock);
+    bool is_first = !handle->writing.writer;
+    if (is_first)
+        handle->writing.writer = writer;
+    *ret_writer = handle->writing.writer;
+    pthread_mutex_unlock(&handle->writing.lock);
+    if (!is_first)
+        writer_release(writer, true);
+}
+
 int ops_get_writer(fuse_req_t req, struct handle *handle, uint64_t offset, bool is_last,
                    struct writer **ret_writer, struct err *err)
 {
@@ -430,15 +442,17 @@ int ops_get_writer(fuse_req_t req, struct handle *handle, uint64_t offset, bool 
                     : new_upload(req, handle, is_last, &writer, err);
     if (!writer)
         return error;
-    pthread_mutex_lock(&handle->writing.lock);
-    bool is_first = !handle->writing.writer;
-    if (is_first)
-        handle->writing.writer = writer;
-    *ret_writer = handle->writing.writer;
-    pthread_mutex_unlock(&handle->writing.lock);
-    if (!is_first)
-        writer_release(writer, true);
+    ops_set_writer(handle, writer, ret_writer);
     return 0;
+}
+
+int ops_prepare(fuse_req_t req, struct writer *writer, bool is_write, struct err *err)
+{
+    struct ops_call blocking;
+    ops_call_begin(&blocking, req);
+    int error = writer_prepare(writer, &blocking.call, is_write, err);
+    ops_call_end(&blocking);
+    return error;
 }
 
 // Valid replies: write, err.
@@ -455,7 +469,8 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, of
         return;
     }
     atomic_store(&handle->writing.closed_empty_ms, 0);
-    if (ops_get_writer(req, handle, (uint64_t)offset, false, &writer, &err) < 0) {
+    if (ops_get_writer(req, handle, (uint64_t)offset, false, &writer, &err) < 0 ||
+        ops_prepare(req, writer, true, &err) < 0) {
         ops_refuse(req, "cannot be written", &err, inode->directory, inode->name);
         return;
     }

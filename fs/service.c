@@ -263,6 +263,23 @@ static int open_uploads(struct service *service, struct err *err)
     return upload_engine_new(&options, &service->uploads, err);
 }
 
+static int open_copies(struct service *service, struct err *err)
+{
+    const struct copy_engine_options options = {
+        .client = service->client,
+        .tree = service->tree,
+        .status = service->status,
+        .intents = service->intents,
+        .records = service->records,
+        .place = completion_place(service),
+        .uploads = service->uploads,
+        .clock = service->clock,
+        .parallel = service->options->parallel,
+        .may_overwrite = service->options->may_overwrite,
+    };
+    return copy_engine_new(&options, &service->copies, err);
+}
+
 static int open_virtuals(struct service *service, struct err *err)
 {
     const struct virtuals_options options = {
@@ -300,6 +317,8 @@ static int open_rooms(struct service *service, struct err *err)
         error = open_engine(service, err);
     if (error == 0)
         error = open_uploads(service, err);
+    if (error == 0)
+        error = open_copies(service, err);
     if (error == 0)
         error = open_virtuals(service, err);
     if (error == 0)
@@ -357,6 +376,7 @@ void service_close(struct service *service)
         return;
     sweeper_free(service->sweeper);
     virtuals_free(service->virtuals);
+    copy_engine_free(service->copies);
     upload_engine_free(service->uploads);
     publish_engine_free(service->engine);
     readers_free(service->readers); // after those who take memory, and tell it of a shortage

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/http.h"
+#include "copy/copy.h"
 #include "memory.h"
 #include "options.h"
 #include "publish/intents.h"
@@ -45,6 +46,7 @@ struct service {
     struct claims claims;
     atomic_bool is_record_refused; // and that has been told
     struct upload_engine *uploads;
+    struct copy_engine *copies;
     struct virtuals *virtuals;
     struct readers *readers;
     struct sweeper *sweeper;

@@ -250,8 +250,9 @@ int s3_multipart_upload_part(struct s3_client *client, struct call *call,
                              const struct s3_upload *upload, int part_number,
                              const struct http_piece *body, size_t body_count,
                              struct s3_part *ret_part, struct err *err);
-// Copies [offset, offset+size) of source_key; x-amz-copy-source-if-match is sent, but some
-// stores ignore it: the caller compares the source's ETag before and after.
+// Copies [offset, offset+size) of source_key; size 0: all of it, which S3 wants to be said that way
+// of a source of up to S3_PART_SIZE_MIN. x-amz-copy-source-if-match is sent, but some stores ignore
+// it: the caller compares the source's ETag before and after.
 int s3_multipart_copy_part(struct s3_client *client, struct call *call,
                            const struct s3_upload *upload, int part_number, const char *source_key,
                            const char *source_etag, uint64_t offset, uint64_t size,

@@ -143,7 +143,7 @@ int s3_multipart_copy_part(struct s3_client *client, struct call *call,
     int r = check_part_number(part_number, err);
     if (r < 0)
         return r;
-    if (size == 0 || size > S3_PART_SIZE_MAX || size > UINT64_MAX - offset)
+    if ((size == 0 && offset > 0) || size > S3_PART_SIZE_MAX || size > UINT64_MAX - offset)
         return err_set(err, EINVAL, "a copied part of %" PRIu64 " bytes", size);
     char number[16];
     snprintf(number, sizeof(number), "%d", part_number);
@@ -154,11 +154,12 @@ int s3_multipart_copy_part(struct s3_client *client, struct call *call,
     char range[64];
     snprintf(range, sizeof(range), "bytes=%" PRIu64 "-%" PRIu64, offset, offset + size - 1);
     struct s3_part part = {.number = part_number};
-    struct http_header headers[] = {
-        {"x-amz-copy-source", buf_text(&source)},
-        {"x-amz-copy-source-range", range},
-        {"x-amz-copy-source-if-match", source_etag},
-    };
+    struct http_header headers[3] = {{"x-amz-copy-source", buf_text(&source)}};
+    size_t count = 1;
+    if (size > 0)
+        headers[count++] = (struct http_header){"x-amz-copy-source-range", range};
+    if (source_etag)
+        headers[count++] = (struct http_header){"x-amz-copy-source-if-match", source_etag};
     struct s3_request request = {
         .action = "s3:PutObject",
         .method = "PUT",
@@ -166,7 +167,7 @@ int s3_multipart_copy_part(struct s3_client *client, struct call *call,
         .query = {{"partNumber", number}, {"uploadId", upload->id}},
         .query_count = 2,
         .headers = headers,
-        .header_count = source_etag ? 3 : 2,
+        .header_count = count,
         .has_body = true,
         .is_about_etag = true,
         .may_fail_with_200 = true,

@@ -408,7 +408,7 @@ static void take_release(struct writer *writer, bool is_abandoned)
     upload->is_released = true;
     bool is_wanted = upload->size_bytes || upload->is_fresh;
     if (is_abandoned && is_wanted && upload->phase == UPLOAD_TAKING) {
-        err_set(&err, ECANCELED, "the mount ended before it was closed");
+        err_set(&err, ECANCELED, "it was given up before it was closed");
         fail_locked(upload, &err);
     } else if (upload->phase == UPLOAD_TAKING && !has_failed_locked(upload)) {
         if (is_wanted)

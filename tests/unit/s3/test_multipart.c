@@ -121,6 +121,7 @@ static void copy_part(void **state)
         {200, ID, XML("InternalError"), 0}, // found out after it had begun to answer
         {200, ID, "<CopyPartResult><ETag>&quot;c&quot;</ETag></CopyPartResult>", 0},
         {412, ID, XML("PreconditionFailed"), 0},
+        {200, ID, "<CopyPartResult><ETag>&quot;w&quot;</ETag></CopyPartResult>", 0},
         {200, ID, "<CopyPartResult/>", 0},
     };
     fixture_start(&f, replies, ARRAY_SIZE(replies));
@@ -135,12 +136,18 @@ static void copy_part(void **state)
     assert_int_equal(
         s3_multipart_copy_part(f.client, &f.call, &upload, 2, "s", "\"se\"", 0, 1, &part, &f.err),
         -ESTALE);
+    // The whole of a source, however small, is asked for without a range.
+    assert_int_equal(
+        s3_multipart_copy_part(f.client, &f.call, &upload, 2, "s", "\"se\"", 0, 0, &part, &f.err),
+        0);
+    script_assert_header(f.script, 3, "x-amz-copy-source-range", NULL);
+    script_assert_header(f.script, 3, "x-amz-copy-source-if-match", "\"se\"");
     assert_int_equal(
         s3_multipart_copy_part(f.client, &f.call, &upload, 2, "s", NULL, 0, 1, &part, &f.err),
         -EPROTO);
-    script_assert_header(f.script, 3, "x-amz-copy-source-if-match", NULL);
+    script_assert_header(f.script, 4, "x-amz-copy-source-if-match", NULL);
     assert_int_equal(
-        s3_multipart_copy_part(f.client, &f.call, &upload, 2, "s", NULL, 0, 0, &part, &f.err),
+        s3_multipart_copy_part(f.client, &f.call, &upload, 2, "s", NULL, 1, 0, &part, &f.err),
         -EINVAL);
     assert_int_equal(s3_multipart_copy_part(f.client, &f.call, &upload, 2, "s", NULL, 0,
                                             S3_PART_SIZE_MAX + 1, &part, &f.err),
