@@ -37,9 +37,10 @@ struct handle {
     const struct virtual_file **files; // those that are shown
     size_t file_count;
 
-    struct reader *reader;       // OBJECT
-    struct rendering *rendering; // RENDERING
-    struct buf live;             // LIVE: the bytes as they were when it was opened
+    struct reader *reader;        // OBJECT
+    struct rendering *rendering;  // RENDERING
+    _Atomic pid_t reader_process; // RENDERING, LIVE: who opened it; 0: cannot be told
+    struct buf live;              // LIVE: the bytes as they were when it was opened
 
     struct { // WRITER; guarded by its own lock
         pthread_mutex_t lock;
@@ -63,6 +64,8 @@ struct handles;
 int handles_new(struct inodes *inodes, struct handles **ret_handles, struct err *err);
 // Closes what is still open; no request may be under way. Accepts NULL.
 void handles_free(struct handles *handles);
+// That process has the generated file of that name open, of whatever directory.
+bool handles_has_generated(struct handles *handles, const char *name, pid_t process);
 bool handles_has_writers(struct handles *handles); // a file is open for writing
 // One of that name (NULL: any of the directory) was closed after that moment, and nothing has been
 // written to it.

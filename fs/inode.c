@@ -25,6 +25,8 @@ struct inodes {
     struct inode *root;
 };
 
+#define LAST_NUMBERS (UINT64_C(1) << 62)
+
 // ---- keys --------------------------------------------------------------------------------------
 // What makes two looks at something see one version. malloc'ed, NULL on no memory.
 
@@ -55,9 +57,14 @@ static char *file_key(const char *directory, const char *name)
 }
 
 // Numbers that mean something are left alone: 0 is no inode, 1 the root.
+// cp -r copies a directory in the order of its numbers: reference files come last, so that what
+// they name is there already and they find it unchanged.
 static uint64_t number_of(const char *key)
 {
     uint64_t number = key ? path_hash(key) : ROOT_ID;
+    number = key && key[0] == 'o' && path_is_reference_file(path_last(key))
+                 ? number | LAST_NUMBERS
+                 : number & ~LAST_NUMBERS;
     return number > ROOT_ID ? number : number + 2;
 }
 

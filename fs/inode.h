@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 
 enum inode_kind {
     INODE_DIRECTORY,
@@ -54,6 +55,7 @@ struct inode {
     // entry).
     atomic_bool is_entry_kept;
 
+    _Atomic pid_t maker; // DIRECTORY: the process that made it here; 0: none, or cannot be told
     // DIRECTORY: what the log has been told about it.
     atomic_bool has_told_left_out; // keys that a path cannot name
     atomic_bool has_told_shadowed; // an object under a generated file's name

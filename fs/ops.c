@@ -2,6 +2,7 @@
 
 #include "base/scope.h"
 #include "caller.h"
+#include "names.h"
 #include "path.h"
 
 #include <errno.h>
@@ -302,6 +303,13 @@ static void ops_lookup(fuse_req_t req, fuse_ino_t parent_id, const char *name)
     struct inode *inode = NULL;
     struct err err = {0};
     struct ops_call blocking;
+    // cp -r creates what it finds in the source, and takes an existing name in a directory that it
+    // has just made for an error.
+    if (atomic_load(&parent->maker) && ops_is_regenerated(req, name) &&
+        atomic_load(&parent->maker) == caller_process(fuse_req_ctx(req)->pid)) {
+        fuse_reply_err(req, ENOENT);
+        return;
+    }
     ops_call_begin(&blocking, req);
     if (find(ops, &blocking.call, parent->directory, name, &inode, &err) == -ENOENT &&
         ops_await_name(ops, &blocking.call, parent->directory, name))
@@ -381,25 +389,7 @@ static void ops_statfs(fuse_req_t req, fuse_ino_t id)
 
 // ---- what a bucket has not ---------------------------------------------------------------------
 
-// What mv would copy, and publish, and then be unable to remove.
-static int check_removable(struct ops *ops, struct call *call, const char *directory,
-                           const char *name, struct err *err)
-{
-    struct tree_listing *listing = NULL;
-    if (ops->service->options->may_delete)
-        return 0;
-    if (tree_list(ops->service->tree, call, directory, &listing, err) < 0)
-        return -err->errnum;
-    bool is_there = tree_listing_find(listing, name);
-    tree_listing_unref(listing);
-    return is_there ? err_set(err, EPERM,
-                              "mv removes what it has copied, and deleting is off: use cp, or "
-                              "mount with allow_delete")
-                    : 0;
-}
-
-// mv falls back to copying and removing. RENAME_NOREPLACE changes nothing about that; exchanging
-// and whiteouts have no such fallback.
+// mv falls back to copying and removing; exchanging and whiteouts have no such fallback.
 // Valid replies: err.
 static void ops_rename(fuse_req_t req, fuse_ino_t parent_id, const char *name,
                        fuse_ino_t new_parent_id, const char *new_name, unsigned flags)
@@ -409,13 +399,25 @@ static void ops_rename(fuse_req_t req, fuse_ino_t parent_id, const char *name,
     const struct inode *new_parent = ops_inode(req, new_parent_id);
     struct ops_call blocking;
     ops_call_begin(&blocking, req);
+    const struct names_move move = {
+        .directory = parent->directory,
+        .name = name,
+        .new_directory = new_parent->directory,
+        .new_name = new_name,
+        .is_exclusive = flags & RENAME_NOREPLACE,
+    };
+    int error = 0;
     if (flags & ~(unsigned)RENAME_NOREPLACE)
-        err_set(&err, EINVAL, "names cannot be exchanged");
-    else if (ops_check_name(ops_of(req), new_parent->directory, new_name, &err) == 0 &&
-             check_removable(ops_of(req), &blocking.call, parent->directory, name, &err) == 0)
-        err_set(&err, EXDEV, "an S3 store cannot rename; mv copies instead");
+        error = err_set(&err, EINVAL, "names cannot be exchanged");
+    else if ((!virtual_find(new_name) &&
+              ops_check_name(ops_of(req), new_parent->directory, new_name, &err) < 0) ||
+             names_move(ops_of(req)->service, &blocking.call, &move, &err) < 0)
+        error = -err.errnum;
     ops_call_end(&blocking);
-    ops_refuse(req, "renaming refused", &err, parent->directory, name);
+    if (error < 0)
+        ops_refuse(req, "renaming refused", &err, parent->directory, name);
+    else
+        fuse_reply_err(req, 0);
 }
 
 static void refuse_kind(fuse_req_t req, fuse_ino_t parent_id, const char *name, const char *kind)

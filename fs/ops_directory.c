@@ -1,8 +1,9 @@
 #include "ops_private.h"
 
 #include "base/scope.h"
+#include "caller.h"
+#include "names.h"
 #include "path.h"
-#include "publish/record.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -266,6 +267,7 @@ void ops_mkdir(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mo
         ops_refuse(req, "directory not made", &err, parent->directory, name);
         return;
     }
+    atomic_store(&inode->maker, caller_process(fuse_req_ctx(req)->pid));
     struct fuse_entry_param entry = ops_entry(ops, inode);
     if (fuse_reply_entry(req, &entry) < 0)
         inode_forget(ops->inodes, inode, 1);
@@ -299,56 +301,6 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent_id, const char *name)
         fuse_reply_err(req, 0);
 }
 
-static int delete_object(struct ops *ops, struct call *call, const char *directory,
-                         const struct tree_entry *entry, struct err *err)
-{
-    struct service *service = ops->service;
-    if (!service->options->may_delete)
-        return err_set(err, EPERM, "deleting is off; mount with allow_delete to turn it on");
-    auto_free char *key = tree_key(service->tree, directory, entry->name);
-    if (!key)
-        return err_no_memory(err);
-    int error = s3_object_delete(service->client, call, key, err);
-    if (error < 0)
-        return error;
-    error = tree_keep(service->tree, directory, err);
-    if (error < 0)
-        return error;
-    // Without its object a record means nothing to anybody; one that stays behind is only litter.
-    struct err ignored = {0};
-    if (!path_is_reference_file(entry->name) &&
-        record_delete(service->client, call, service->options->prefix, key, entry->etag, &ignored) <
-            0 &&
-        ignored.errnum != ENOENT)
-        log_err(LOG_LEVEL_INFO, "a deleted file's record was left behind", &ignored, "key", key,
-                NULL);
-    return 0;
-}
-
-static int unlink_file(struct ops *ops, struct call *call, const char *directory, const char *name,
-                       struct err *err)
-{
-    struct service *service = ops->service;
-    if (service->options->is_read_only)
-        return err_set(err, EROFS, "the mount is read-only (ro)");
-    struct tree_listing *listing = NULL;
-    int error = tree_list(service->tree, call, directory, &listing, err);
-    if (error < 0)
-        return error;
-    const struct virtual_file *file = virtual_find(name);
-    const struct tree_entry *entry = tree_listing_find(listing, name);
-    if (file && virtual_exists(service->virtuals, file, listing))
-        error = 0; // nothing happens, so that rm -r of a build works
-    else if (!entry)
-        error = err_set(err, ENOENT, "there is no such file");
-    else if (entry->is_directory)
-        error = err_set(err, EISDIR, "it is a directory");
-    else
-        error = delete_object(ops, call, directory, entry, err);
-    tree_listing_unref(listing);
-    return error;
-}
-
 // Valid replies: err.
 void ops_unlink(fuse_req_t req, fuse_ino_t parent_id, const char *name)
 {
@@ -356,7 +308,7 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent_id, const char *name)
     struct err err = {0};
     struct ops_call blocking;
     ops_call_begin(&blocking, req);
-    int error = unlink_file(ops_of(req), &blocking.call, parent->directory, name, &err);
+    int error = names_remove(ops_of(req)->service, &blocking.call, parent->directory, name, &err);
     ops_call_end(&blocking);
     if (error < 0)
         ops_refuse(req, "file not removed", &err, parent->directory, name);

@@ -1,6 +1,7 @@
 #include "ops_private.h"
 
 #include "base/scope.h"
+#include "caller.h"
 #include "path.h"
 
 #include <errno.h>
@@ -63,9 +64,11 @@ static int open_reading(fuse_req_t req, struct inode *inode, struct handle **ret
         return err_set(err, EISDIR, "it is a directory");
     if (inode->kind == INODE_WRITER)
         return err_set(err, EOPNOTSUPP, "a file cannot be read while it is being written");
+    pid_t process = inode->kind == INODE_OBJECT ? 0 : caller_process(fuse_req_ctx(req)->pid);
     struct handle *handle = handle_new(ops->handles, kinds[inode->kind], inode);
     if (!handle)
         return err_no_memory(err);
+    atomic_store(&handle->reader_process, process);
     int error = 0;
     if (inode->kind == INODE_OBJECT)
         error = open_object(ops, handle, err);

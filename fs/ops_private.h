@@ -129,6 +129,9 @@ int ops_set_size(struct inode *inode, uint64_t size, const struct fuse_file_info
 // nobody has it open any more.
 int ops_get_writer(fuse_req_t req, struct handle *handle, uint64_t offset, bool is_last,
                    struct writer **ret_writer, struct err *err);
+// The caller has a generated file of that name open, and writes it elsewhere: a copy that needs no
+// storing.
+bool ops_is_regenerated(fuse_req_t req, const char *name);
 // Makes it the handle's writer, unless that has one by now: *ret_writer is the handle's.
 void ops_set_writer(struct handle *handle, struct writer *writer, struct writer **ret_writer);
 // writer_prepare, cancelled by an interrupt of the request.

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/scope.h"
 #include "caller.h"
+#include "discard_writer.h"
 #include "path.h"
 #include "publish/reference_file.h"
 #include "reference_writer.h"
@@ -258,12 +259,28 @@ void ops_stop_watcher(struct ops *ops)
 
 // ---- opening -----------------------------------------------------------------------------------
 
-static struct handle *new_writing(fuse_req_t req, struct inode *inode, bool is_fresh)
+// Who copies generated files together with the others (cp -r build releases/v1.2.3) has the source
+// open when it opens the target, which needs no storing: that directory makes its own.
+bool ops_is_regenerated(fuse_req_t req, const char *name)
+{
+    if (!virtual_find(name) || ops_of(req)->service->options->is_read_only)
+        return false;
+    pid_t process = caller_process(fuse_req_ctx(req)->pid);
+    return process && handles_has_generated(ops_of(req)->handles, name, process);
+}
+
+static struct handle *new_writing(fuse_req_t req, struct inode *inode, bool is_fresh,
+                                  bool is_discarded)
 {
     const struct fuse_ctx *caller = fuse_req_ctx(req);
     struct handle *handle = handle_new(ops_of(req)->handles, HANDLE_WRITER, inode);
     if (!handle)
         return NULL;
+    handle->writing.writer = is_discarded ? discard_writer_new() : NULL;
+    if (is_discarded && !handle->writing.writer) {
+        handle_unref(ops_of(req)->handles, handle);
+        return NULL;
+    }
     handle->writing.is_fresh = is_fresh;
     handle->writing.uid = caller->uid;
     handle->writing.pid = caller->pid;
@@ -281,12 +298,13 @@ void ops_create(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t m
     struct ops *ops = ops_of(req);
     const struct inode *parent = ops_inode(req, parent_id);
     struct err err = {0};
-    if (ops_check_name(ops, parent->directory, name, &err) < 0) {
+    bool is_discarded = ops_is_regenerated(req, name);
+    if (!is_discarded && ops_check_name(ops, parent->directory, name, &err) < 0) {
         ops_refuse(req, "cannot be written", &err, parent->directory, name);
         return;
     }
     struct inode *inode = inode_of_writer(ops->inodes, parent->directory, name);
-    struct handle *handle = inode ? new_writing(req, inode, true) : NULL;
+    struct handle *handle = inode ? new_writing(req, inode, true, is_discarded) : NULL;
     if (!handle) {
         if (inode)
             inode_forget(ops->inodes, inode, 1);
@@ -308,7 +326,8 @@ void ops_open_writing(fuse_req_t req, struct inode *inode, struct fuse_file_info
 {
     struct ops *ops = ops_of(req);
     struct err err = {0};
-    if (ops_check_name(ops, inode->directory, inode->name, &err) < 0) {
+    bool is_discarded = ops_is_regenerated(req, inode->name);
+    if (!is_discarded && ops_check_name(ops, inode->directory, inode->name, &err) < 0) {
         ops_refuse(req, "cannot be written", &err, inode->directory, inode->name);
         return;
     }
@@ -319,7 +338,7 @@ void ops_open_writing(fuse_req_t req, struct inode *inode, struct fuse_file_info
         return;
     }
     bool is_fresh = inode->kind == INODE_WRITER || (file->flags & O_TRUNC);
-    struct handle *handle = new_writing(req, inode, is_fresh);
+    struct handle *handle = new_writing(req, inode, is_fresh, is_discarded);
     if (!handle) {
         fuse_reply_err(req, ENOMEM);
         return;

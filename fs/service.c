@@ -217,7 +217,7 @@ static int open_intents(struct service *service, struct err *err)
     return intents_new(&options, &service->intents, err);
 }
 
-static struct completion_place completion_place(struct service *service)
+struct completion_place service_completion_place(struct service *service)
 {
     return (struct completion_place){
         .client = service->client,
@@ -236,7 +236,7 @@ static int open_engine(struct service *service, struct err *err)
         .status = service->status,
         .records = service->records,
         .intents = service->intents,
-        .completion = completion_place(service),
+        .completion = service_completion_place(service),
         .memory = service->memory,
         .clock = service->clock,
         .defaults = {.platform = service->options->platform, .format = service->options->format},
@@ -254,7 +254,7 @@ static int open_uploads(struct service *service, struct err *err)
         .status = service->status,
         .intents = service->intents,
         .records = service->records,
-        .place = completion_place(service),
+        .place = service_completion_place(service),
         .memory = service->memory,
         .clock = service->clock,
         .parallel = service->options->parallel,
@@ -271,7 +271,7 @@ static int open_copies(struct service *service, struct err *err)
         .status = service->status,
         .intents = service->intents,
         .records = service->records,
-        .place = completion_place(service),
+        .place = service_completion_place(service),
         .uploads = service->uploads,
         .clock = service->clock,
         .parallel = service->options->parallel,

@@ -58,5 +58,7 @@ struct service {
 // links can live). Starts threads.
 int service_open(const struct options *options, const struct clock *clock, struct call *call,
                  struct service **ret_service, struct err *err);
+// What every upload's completion needs.
+struct completion_place service_completion_place(struct service *service);
 // Cancels publishes under way and waits until they have been undone. Accepts NULL and half-opened.
 void service_close(struct service *service);

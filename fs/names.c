@@ -1,0 +1,198 @@
+#include "names.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "path.h"
+#include "publish/record.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+DEFINE_SCOPE_CLEANUP(listing, struct tree_listing, tree_listing_unref)
+#define auto_listing AUTO(listing_scope)
+
+static bool is_generated(struct service *service, const struct tree_listing *listing,
+                         const char *name)
+{
+    const struct virtual_file *file = virtual_find(name);
+    return file && virtual_exists(service->virtuals, file, listing);
+}
+
+// ---- removing ----------------------------------------------------------------------------------
+
+static int delete_object(struct service *service, struct call *call, const char *directory,
+                         const struct tree_entry *entry, struct err *err)
+{
+    if (!service->options->may_delete)
+        return err_set(err, EPERM, "deleting is off; mount with allow_delete to turn it on");
+    auto_free char *key = tree_key(service->tree, directory, entry->name);
+    if (!key)
+        return err_no_memory(err);
+    if (s3_object_delete(service->client, call, key, err) < 0 ||
+        tree_keep(service->tree, directory, err) < 0)
+        return -err->errnum;
+    // Without its object a record means nothing to anybody; one that stays behind is only litter.
+    struct err ignored = {0};
+    if (!path_is_reference_file(entry->name) &&
+        record_delete(service->client, call, service->options->prefix, key, entry->etag, &ignored) <
+            0 &&
+        ignored.errnum != ENOENT)
+        log_err(LOG_LEVEL_INFO, "a deleted file's record was left behind", &ignored, "key", key,
+                NULL);
+    return 0;
+}
+
+int names_remove(struct service *service, struct call *call, const char *directory,
+                 const char *name, struct err *err)
+{
+    auto_listing struct tree_listing *listing = NULL;
+    if (service->options->is_read_only)
+        return err_set(err, EROFS, "the mount is read-only (ro)");
+    if (tree_list(service->tree, call, directory, &listing, err) < 0)
+        return -err->errnum;
+    if (is_generated(service, listing, name))
+        return 0;
+    const struct tree_entry *entry = tree_listing_find(listing, name);
+    if (!entry)
+        return err_set(err, ENOENT, "there is no such file");
+    if (entry->is_directory)
+        return err_set(err, EISDIR, "it is a directory");
+    return delete_object(service, call, directory, entry, err);
+}
+
+// ---- moving ------------------------------------------------------------------------------------
+
+static int use_mv(struct err *err)
+{
+    return err_set(err, EXDEV, "an S3 store cannot rename; mv copies instead");
+}
+
+// Whether a directory holds nothing, and nothing of it is in the bucket.
+static int is_empty(struct service *service, struct call *call, const char *path,
+                    bool *ret_is_empty, struct err *err)
+{
+    auto_listing struct tree_listing *listing = NULL;
+    if (tree_list(service->tree, call, path, &listing, err) < 0)
+        return -err->errnum;
+    *ret_is_empty = listing->count == 0 && listing->left_out_count == 0;
+    return 0;
+}
+
+// What mv would copy, and publish, and then be unable to remove.
+static int check_removable(struct service *service, struct call *call,
+                           const struct names_move *move, const struct tree_entry *entry,
+                           struct err *err)
+{
+    if (service->options->may_delete)
+        return 0;
+    bool is_nothing = false;
+    if (entry->is_directory) {
+        auto_free char *path = path_join(move->directory, move->name);
+        if (!path)
+            return err_no_memory(err);
+        if (is_empty(service, call, path, &is_nothing, err) < 0)
+            return -err->errnum;
+        is_nothing &= tree_is_made_here(service->tree, path);
+    }
+    return is_nothing ? 0
+                      : err_set(err, EPERM,
+                                "mv removes what it has copied, and deleting is off: use cp, or "
+                                "mount with allow_delete");
+}
+
+static int replace_directory(struct service *service, struct call *call,
+                             const struct names_move *move, const struct tree_entry *other,
+                             struct err *err)
+{
+    bool is_nothing;
+    auto_free char *path = path_join(move->new_directory, move->new_name);
+    if (!path)
+        return err_no_memory(err);
+    if (!other->is_directory)
+        return err_set(err, ENOTDIR, "%s is a file", move->new_name);
+    if (is_empty(service, call, path, &is_nothing, err) < 0)
+        return -err->errnum;
+    return is_nothing ? use_mv(err) : err_set(err, ENOTEMPTY, "%s is not empty", move->new_name);
+}
+
+static int is_same(struct service *service, struct call *call, const struct names_move *move,
+                   bool *ret_is_same, struct err *err)
+{
+    const struct completion_place place = service_completion_place(service);
+    auto_free char *key = tree_key(service->tree, move->directory, move->name);
+    auto_free char *new_key = tree_key(service->tree, move->new_directory, move->new_name);
+    struct s3_head head = {0}, other = {0};
+    if (!key || !new_key)
+        return err_no_memory(err);
+    int error = s3_object_head(service->client, call, key, &head, err);
+    if (error == 0)
+        error = s3_object_head(service->client, call, new_key, &other, err);
+    if (error == 0)
+        *ret_is_same = copy_is_same(&place, call, &(struct copy_side){key, &head, NULL},
+                                    &(struct copy_side){new_key, &other, NULL});
+    s3_head_done(&head);
+    s3_head_done(&other);
+    return error;
+}
+
+static int replace_file(struct service *service, struct call *call, const struct names_move *move,
+                        const struct tree_entry *entry, const struct tree_entry *other,
+                        struct err *err)
+{
+    bool is_release = path_is_under_releases(move->new_directory);
+    bool may_replace =
+        !is_release && (service->options->may_overwrite || path_is_reference_file(move->new_name));
+    bool is_the_same = false;
+    if (other->is_directory)
+        return err_set(err, EISDIR, "%s is a directory", move->new_name);
+    if (may_replace)
+        return use_mv(err);
+    if (is_same(service, call, move, &is_the_same, err) < 0)
+        return -err->errnum;
+    if (is_the_same)
+        return delete_object(service, call, move->directory, entry, err);
+    return err_set(err, EEXIST, "%s is there already with other bytes, and nothing is replaced%s",
+                   move->new_name,
+                   is_release ? " under releases/: choose another name"
+                              : " without -o overwrite: remove it first, or choose another name");
+}
+
+static int replace(struct service *service, struct call *call, const struct names_move *move,
+                   const struct tree_entry *entry, struct err *err)
+{
+    auto_listing struct tree_listing *listing = NULL;
+    if (tree_list(service->tree, call, move->new_directory, &listing, err) < 0)
+        return -err->errnum;
+    const struct tree_entry *other = tree_listing_find(listing, move->new_name);
+    if (!other)
+        return use_mv(err);
+    if (move->is_exclusive)
+        return err_set(err, EEXIST, "%s is there already", move->new_name);
+    return entry->is_directory ? replace_directory(service, call, move, other, err)
+                               : replace_file(service, call, move, entry, other, err);
+}
+
+int names_move(struct service *service, struct call *call, const struct names_move *move,
+               struct err *err)
+{
+    auto_listing struct tree_listing *listing = NULL;
+    if (service->options->is_read_only)
+        return err_set(err, EROFS, "the mount is read-only (ro)");
+    if (tree_list(service->tree, call, move->directory, &listing, err) < 0)
+        return -err->errnum;
+    // mv of a whole directory moves what it finds in it: the new directory makes its own.
+    if (is_generated(service, listing, move->name) && strcmp(move->name, move->new_name) == 0)
+        return 0;
+    if (virtual_find(move->new_name))
+        return err_set(err, EPERM, "%s is made by this program, it cannot be written",
+                       move->new_name);
+    if (is_generated(service, listing, move->name))
+        return err_set(err, EPERM, "%s is made by this program: cp it instead", move->name);
+    const struct tree_entry *entry = tree_listing_find(listing, move->name);
+    if (!entry)
+        return err_set(err, ENOENT, "there is no such file");
+    if (check_removable(service, call, move, entry, err) < 0)
+        return -err->errnum;
+    return replace(service, call, move, entry, err);
+}

@@ -1,0 +1,35 @@
+// names.h - what becomes of names: rm and mv of files, mv of directories.
+//
+// A file is removed with its record; entries of the layer index that lead to it stay: they are
+// hints, looked at before they are believed, and the next publish of such a layer replaces them.
+//
+// Nothing is renamed in a bucket. What mv cannot have at once it copies, inside the store, and then
+// removes; a rename therefore only says whether it may: mv removes what bears the new name *before*
+// it copies, so that this is where nothing may be silently replaced. See docs/decisions/renames.md.
+#pragma once
+
+#include "base/call.h"
+#include "base/err.h"
+#include "service.h"
+
+#include <stdbool.h>
+
+// EPERM without allow_delete, ENOENT, EISDIR, EROFS. 0 for a generated file, and nothing happens:
+// so that rm -r of a build works.
+int names_remove(struct service *service, struct call *call, const char *directory,
+                 const char *name, struct err *err);
+
+struct names_move {
+    const char *directory;
+    const char *name;
+    const char *new_directory;
+    const char *new_name;
+    bool is_exclusive; // RENAME_NOREPLACE
+};
+// EXDEV where mv shall copy and remove. 0 where the new name bore the very same file: the old one
+// has been removed. EPERM without allow_delete (but for an empty directory that was made here);
+// EEXIST where something else bears the new name and is not to be replaced; ENOENT, EISDIR,
+// ENOTDIR, ENOTEMPTY as rename(2). A few quick requests at most: the kernel keeps both directories
+// locked meanwhile.
+int names_move(struct service *service, struct call *call, const struct names_move *move,
+               struct err *err);
