@@ -648,7 +648,7 @@ class Lane:
             if keys:
                 raise Wrong("fails, and there is %s: %s" % (keys, sentence))
             end = "failed"
-        self._wait(lambda: not self.uploads(), "an upload remains: " + sentence)
+        self._wait_for_no_upload("fails, and " + sentence)
         return Outcome(end, number, sentence, rule.fired)
 
     def _check_published(self, directory, row):
@@ -660,7 +660,15 @@ class Lane:
             raise Wrong("the reference file is not what was written")
         if row and row["state"] != "published":
             raise Wrong("succeeds, and the state is %s: %s" % (row["state"], row["detail"]))
-        self._wait(lambda: not self.uploads(), "succeeds, and an upload remains")
+        self._wait_for_no_upload("succeeds")
+
+    def _wait_for_no_upload(self, end):
+        try:
+            self._wait(lambda: not self.uploads(), end + ": an upload remains")
+        except Wrong as wrong:
+            asked = ["%.2f %s %s %s" % (each.started, each.method, each.target, each.status)
+                     for each in self.store.exchanges]
+            raise Wrong("%s; the store was asked:\n  %s" % (wrong, "\n  ".join(asked))) from None
 
     @staticmethod
     def _check_retries(row, log):
