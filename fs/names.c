@@ -105,7 +105,7 @@ static int replace_directory(struct service *service, struct call *call,
                              const struct names_move *move, const struct tree_entry *other,
                              struct err *err)
 {
-    bool is_nothing;
+    bool is_nothing = false;
     auto_free char *path = path_join(move->new_directory, move->new_name);
     if (!path)
         return err_no_memory(err);

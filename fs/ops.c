@@ -273,6 +273,22 @@ static int find_listed(struct ops *ops, const char *directory, const struct tree
     return *ret_inode ? 0 : err_no_memory(err);
 }
 
+// While the store cannot be asked: what this mount knows by itself, so that status.tsv can say why
+// a publish failed.
+static struct inode *find_own(struct ops *ops, const char *directory, const char *name)
+{
+    struct service *service = ops->service;
+    const struct virtual_file *file = virtual_find(name);
+    if (file && file->is_live)
+        return status_has(service->status, directory) ? inode_of_live(ops->inodes, directory, file)
+                                                      : NULL;
+    auto_free char *path = path_join(directory, name);
+    if (!path ||
+        !(tree_has_made_below(service->tree, path) || status_has_below(service->status, path)))
+        return NULL;
+    return inode_of_directory(ops->inodes, path);
+}
+
 // What the name shows now. A file that is being written is not it: that one has no name yet.
 static int find(struct ops *ops, struct call *call, const char *directory, const char *name,
                 struct inode **ret_inode, struct err *err)
@@ -281,8 +297,10 @@ static int find(struct ops *ops, struct call *call, const char *directory, const
         return err_set(err, ENAMETOOLONG, "a name is at most %d bytes long", PATH_NAME_MAX);
     struct tree_listing *listing = NULL;
     int error = tree_list(ops->service->tree, call, directory, &listing, err);
-    if (error < 0)
-        return error;
+    if (error < 0) {
+        *ret_inode = error == -ENOENT || error == -EINTR ? NULL : find_own(ops, directory, name);
+        return *ret_inode ? 0 : error;
+    }
     const struct virtual_file *file = virtual_find(name);
     const struct tree_entry *entry = tree_listing_find(listing, name);
     if (file && virtual_exists(ops->service->virtuals, file, listing))

@@ -26,7 +26,7 @@ bool path_is_component(const char *name, size_t size)
 bool path_is_reference_file(const char *name)
 {
     size_t size = strlen(name);
-    return size > strlen(".ref") && strcmp(name + size - strlen(".ref"), ".ref") == 0;
+    return size >= strlen(".ref") && strcmp(name + size - strlen(".ref"), ".ref") == 0;
 }
 
 bool path_is_under_releases(const char *directory)

@@ -100,12 +100,20 @@ static int act_locked(struct reference_writer *writer, size_t end)
     size_t line_count = 0;
     struct err err = {0};
     const char *begin = writer->bytes.bytes + writer->acted_size;
+    if (writer->acted_size < writer->base_size) {
+        err_set(
+            &err, EINVAL,
+            "the last line of %s, as it is there, has no newline: what is appended would become "
+            "part of it; write the file anew, or publish from another one",
+            writer->name);
+        return fail_locked(writer, &err);
+    }
     if (reference_file_parse(begin, end - writer->acted_size, writer->acted_lines + 1,
                              publish_engine_defaults(writer->engine), &lines, &line_count,
                              &err) < 0)
         return fail_locked(writer, &err);
-    if (!line_count && !writer->stored_size) {
-        // Comments alone publish and store nothing.
+    if (!line_count && !writer->stored_size && !writer->base_size) {
+        // Comments alone publish and store nothing. Behind lines that are there they are stored.
         writer->acted_lines += count_lines(begin, end - writer->acted_size);
         writer->acted_size = end;
         return 1;
@@ -206,7 +214,7 @@ static int take_flush_locked(struct reference_writer *writer, bool is_close)
     }
     if (writer->publish)
         return 0;
-    if (writer->bytes.size > writer->acted_size)
+    if (writer->bytes.size > writer->acted_size && writer->bytes.size > writer->base_size)
         return act_locked(writer, writer->bytes.size);
     // Comments behind the last published line.
     if (writer->stored_size && writer->bytes.size > writer->stored_size)
@@ -275,7 +283,7 @@ int reference_writer_new(const struct reference_writer_options *options, struct 
     writer->pid = options->pid;
     writer->directory = strdup(options->directory);
     writer->name = strdup(options->name);
-    // A last line without its newline is completed by what is written now: it is acted on again.
+    // A last line without its newline would be completed by what is written now: act_locked.
     const char *newline =
         options->base_size ? memrchr(options->base, '\n', options->base_size) : NULL;
     writer->base_size = options->base_size;

@@ -415,6 +415,14 @@ bool tree_is_made_here(struct tree *tree, const char *directory)
     return is_made;
 }
 
+bool tree_has_made_below(struct tree *tree, const char *directory)
+{
+    pthread_mutex_lock(&tree->lock);
+    bool has = *find_made_locked(tree, directory) || has_made_below_locked(tree, directory);
+    pthread_mutex_unlock(&tree->lock);
+    return has;
+}
+
 int tree_make_directory(struct tree *tree, struct call *call, const char *directory,
                         struct err *err)
 {

@@ -60,6 +60,8 @@ int tree_lookup(struct tree *tree, struct call *call, const char *directory, con
 
 // Whether this mount made the directory (and it has not been removed).
 bool tree_is_made_here(struct tree *tree, const char *directory);
+// The same of it or any directory below it.
+bool tree_has_made_below(struct tree *tree, const char *directory);
 // EEXIST, ENOENT (no parent), EPERM (the program's own directory), ENAMETOOLONG (no key would fit).
 int tree_make_directory(struct tree *tree, struct call *call, const char *directory,
                         struct err *err);

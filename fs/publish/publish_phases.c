@@ -203,6 +203,24 @@ void publish_move_again(struct publish *publish)
     pthread_mutex_unlock(&publish->lock);
 }
 
+// A directory hides a file of its name: nobody would see the tarball. Most often this asks for
+// nothing, since whoever opened the reference file has had the directory listed.
+static int check_name(struct publish *publish, size_t index, struct err *err)
+{
+    const char *name = publish->lines[index].name;
+    struct tree_listing *listing = NULL;
+    const struct tree_entry *entry;
+    int error = tree_lookup(publish->engine->options.tree, &publish->call, publish->directory, name,
+                            &listing, &entry, err);
+    bool is_hidden = error == 0 && entry->is_directory;
+    tree_listing_unref(listing);
+    if (is_hidden)
+        return err_set(err, EISDIR,
+                       "a directory stands under that name and would hide the tarball: choose "
+                       "another name, or remove the directory first");
+    return error == -ENOENT ? 0 : error;
+}
+
 void publish_run_begin(struct task *task)
 {
     struct publish *publish = CONTAINER_OF(task, struct publish, task);
@@ -211,5 +229,8 @@ void publish_run_begin(struct task *task)
     if (publish_is_release(publish) &&
         publish_check_file(publish, &publish->call, &is_same, &err) < 0)
         publish_note_failure(publish, 0, &err);
+    for (size_t i = 0; i < publish->image_count; i++)
+        if (check_name(publish, i, &err) < 0)
+            publish_note_failure(publish, i, &err);
     start_phase(publish, publish_has_failed(publish) ? PUBLISH_UNDOING : PUBLISH_MOVING);
 }

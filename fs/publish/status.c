@@ -258,6 +258,30 @@ void status_close(struct status_row *row, enum status_state state, const char *d
 
 // ---- looking -----------------------------------------------------------------------------------
 
+struct search_below {
+    const char *directory;
+    bool is_found;
+};
+
+static void look_below(const void *node, VISIT visit, void *context)
+{
+    const struct board *board = *(struct board *const *)node;
+    struct search_below *search = context;
+    size_t size = strlen(search->directory);
+    if (visit == preorder || visit == leaf)
+        search->is_found |= strncmp(board->directory, search->directory, size) == 0 &&
+                            (size == 0 || !board->directory[size] || board->directory[size] == '/');
+}
+
+bool status_has_below(struct status *status, const char *directory)
+{
+    struct search_below search = {.directory = directory};
+    pthread_mutex_lock(&status->lock);
+    twalk_r(status->boards, look_below, &search);
+    pthread_mutex_unlock(&status->lock);
+    return search.is_found;
+}
+
 bool status_has(struct status *status, const char *directory)
 {
     pthread_mutex_lock(&status->lock);

@@ -44,6 +44,7 @@ void status_refused(struct status *status, const char *directory, const char *fi
                     const char *reference, const char *detail);
 
 bool status_has(struct status *status, const char *directory);
+bool status_has_below(struct status *status, const char *directory); // there, or further down
 // The header line "started file reference state done total detail", then a row each, oldest
 // first; bytes in done and total, "-" for a total that is not known yet and an empty detail.
 // 0, or -EFBIG where the text is full.

@@ -317,6 +317,46 @@ def test_name_of_a_foreign_tarball_is_taken(registry, repository, mount, s3, buc
     assert there.object("b/x.tar") == b"by hand"
 
 
+@pytest.mark.semantics(423)
+@pytest.mark.parametrize("made_by", ["mkdir", "an object"])
+def test_a_directory_keeps_its_name(registry, repository, mount, s3, bucket, made_by):
+    """The tarball would stand there, and nobody see it."""
+    images.Image([images.layer("b")]).push(registry, repository, "v1")
+    there = mount()
+    if made_by == "mkdir":
+        (there.path / "b/x.tar").mkdir(parents=True)
+    else:
+        s3.put_object(Bucket=bucket, Key="b/x.tar/notes", Body=b"n")
+    done = there.publish("b", "%s/%s:v1 x.tar" % (registry.host, repository))
+    assert done.returncode == 1 and "Is a directory" in done.stderr
+    assert "remove the directory" in there.why("b")[1]
+    assert "b/x.tar" not in there.keys()
+
+
+@pytest.mark.semantics(424)
+def test_status_answers_while_the_store_is_away(registry, repository, mount, proxy, store):
+    images.Image([images.layer("b")]).push(registry, repository, "v1")
+    front = proxy(store.endpoint)
+    there = mount(endpoint=front.url, sts_endpoint=store.endpoint, list_ttl=0)
+    there.publish("b", "%s/%s:v1 x.tar" % (registry.host, repository))
+    front.refuse()
+    assert there.why("b")[0] == "published"
+    front.accept()
+
+
+@pytest.mark.semantics(425)
+def test_nothing_is_appended_to_half_a_line(registry, repository, mount):
+    images.Image([images.layer("b")]).push(registry, repository, "v1")
+    there = mount()
+    reference = there.dir / "half.ref"
+    reference.write_text("%s/%s:v1 x.tar\n# end" % (registry.host, repository))
+    (there.path / "b").mkdir()
+    there.run("cp", reference, "b/y.ref", check=True)
+    done = there.run("sh", "-c", "echo '%s/%s:v1 lost.tar' >>b/y.ref" % (registry.host, repository))
+    assert done.returncode != 0 and "has no newline" in there.why("b")[1]
+    assert there.object("b/y.ref") == reference.read_bytes()
+
+
 @pytest.mark.semantics(413)
 def test_appending_acts_on_the_new_lines_alone(registry, repository, mount, proxy):
     for tag in ("one", "two"):

@@ -32,7 +32,7 @@ static void test_kinds(void **state)
     (void)state;
     assert_true(path_is_reference_file("images.ref"));
     assert_true(path_is_reference_file(".a.ref"));
-    assert_false(path_is_reference_file(".ref"));
+    assert_true(path_is_reference_file(".ref"));
     assert_false(path_is_reference_file("images.ref.txt"));
     assert_false(path_is_reference_file("images.REF"));
     assert_true(path_is_under_releases("releases"));

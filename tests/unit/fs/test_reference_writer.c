@@ -287,18 +287,43 @@ static void a_file_over_the_limit_is_refused(void **state)
     assert_int_equal(offset, REFERENCE_FILE_LIMIT + sizeof(comment));
 }
 
-static void an_append_acts_on_the_new_lines_alone(void **state)
+static void open_to_append(const char *base)
 {
-    (void)state;
     writer_release(writer, false);
     const struct reference_writer_options options = {
         .directory = "b/abc",
         .name = "x.ref",
-        .base = LINE_A,
-        .base_size = strlen(LINE_A),
+        .base = base,
+        .base_size = strlen(base),
     };
     struct err err;
     assert_int_equal(reference_writer_new(&options, &writer, &err), 0);
+}
+
+static void comments_behind_what_is_there_are_stored(void **state)
+{
+    (void)state;
+    open_to_append(LINE_A);
+    write_text(strlen(LINE_A), "# more\n");
+    assert_int_equal(fake.request.line_count, 0);
+    assert_string_equal(fake.file, LINE_A "# more\n");
+    fake_ends(0);
+    assert_int_equal(wrote, 0);
+}
+
+static void nothing_is_appended_to_half_a_line(void **state)
+{
+    (void)state;
+    open_to_append(LINE_A "# end");
+    assert_int_equal(flush_now(), 0);
+    write_text(strlen(LINE_A "# end"), LINE_B);
+    assert_int_equal(wrote, -EINVAL);
+}
+
+static void an_append_acts_on_the_new_lines_alone(void **state)
+{
+    (void)state;
+    open_to_append(LINE_A);
     write_text(strlen(LINE_A), LINE_B);
     assert_int_equal(fake.request.line_count, 1);
     assert_string_equal(fake.request.lines[0].reference.repository, "b");
@@ -328,6 +353,8 @@ int main(void)
         TEST(random_writes_are_refused),
         TEST(a_file_over_the_limit_is_refused),
         TEST(an_append_acts_on_the_new_lines_alone),
+        TEST(comments_behind_what_is_there_are_stored),
+        TEST(nothing_is_appended_to_half_a_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
