@@ -123,6 +123,10 @@ int registry_platform_parse(const char *text, struct registry_platform *ret_plat
 {
     struct registry_platform given = {0}, platform;
     const char *rest = text;
+    if (strcmp(text, "all") == 0)
+        return err_set(err, EINVAL,
+                       "platform=all is not supported yet: publish each platform by itself, as in "
+                       "platform=linux/arm64, under a NAME of its own");
     bool is_right = take_part(&rest, given.os, sizeof(given.os)) && *rest++ == '/' &&
                     take_part(&rest, given.architecture, sizeof(given.architecture));
     if (is_right && *rest == '/') {

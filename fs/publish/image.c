@@ -35,7 +35,7 @@ static int set_taken(const struct image *image, const struct s3_head *head, stru
     const char *tag = s3_head_metadata(head, IMAGE_METADATA_TAG);
     if (!digest)
         return err_set(err, EEXIST,
-                       "an object that no mount published (ETag %s, %" PRIu64
+                       "an object that was not published from a reference (ETag %s, %" PRIu64
                        " bytes) stands under that name: choose another name, or remove it first",
                        head->etag, head->size_bytes);
     if (is_same_text(digest, image->resolved->manifest.digest))
