@@ -49,13 +49,15 @@ void handles_free(struct handles *handles)
     free(handles);
 }
 
-bool handles_has_generated(struct handles *handles, const char *name, pid_t process)
+bool handles_has_generated(struct handles *handles, const char *elsewhere, const char *name,
+                           pid_t process)
 {
     pthread_mutex_lock(&handles->lock);
     const struct handle *handle = handles->first;
     while (handle && !((handle->kind == HANDLE_RENDERING || handle->kind == HANDLE_LIVE) &&
                        atomic_load(&handle->reader_process) == process &&
-                       strcmp(handle->inode->name, name) == 0))
+                       strcmp(handle->inode->name, name) == 0 &&
+                       strcmp(handle->inode->directory, elsewhere) != 0))
         handle = handle->in_table.next;
     pthread_mutex_unlock(&handles->lock);
     return handle != NULL;

@@ -64,8 +64,9 @@ struct handles;
 int handles_new(struct inodes *inodes, struct handles **ret_handles, struct err *err);
 // Closes what is still open; no request may be under way. Accepts NULL.
 void handles_free(struct handles *handles);
-// That process has the generated file of that name open, of whatever directory.
-bool handles_has_generated(struct handles *handles, const char *name, pid_t process);
+// That process has the generated file of that name open, of another directory than `elsewhere`.
+bool handles_has_generated(struct handles *handles, const char *elsewhere, const char *name,
+                           pid_t process);
 bool handles_has_writers(struct handles *handles); // a file is open for writing
 // One of that name (NULL: any of the directory) was closed after that moment, and nothing has been
 // written to it.

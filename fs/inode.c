@@ -62,9 +62,9 @@ static char *file_key(const char *directory, const char *name)
 static uint64_t number_of(const char *key)
 {
     uint64_t number = key ? path_hash(key) : ROOT_ID;
-    number = key && key[0] == 'o' && path_is_reference_file(path_last(key))
-                 ? number | LAST_NUMBERS
-                 : number & ~LAST_NUMBERS;
+    number &= LAST_NUMBERS - 1;
+    if (key && key[0] == 'o' && path_is_reference_file(path_last(key)))
+        number |= LAST_NUMBERS;
     return number > ROOT_ID ? number : number + 2;
 }
 

@@ -323,7 +323,7 @@ static void ops_lookup(fuse_req_t req, fuse_ino_t parent_id, const char *name)
     struct ops_call blocking;
     // cp -r creates what it finds in the source, and takes an existing name in a directory that it
     // has just made for an error.
-    if (atomic_load(&parent->maker) && ops_is_regenerated(req, name) &&
+    if (atomic_load(&parent->maker) && ops_is_regenerated(req, parent->directory, name) &&
         atomic_load(&parent->maker) == caller_process(fuse_req_ctx(req)->pid)) {
         fuse_reply_err(req, ENOENT);
         return;

@@ -131,7 +131,7 @@ int ops_get_writer(fuse_req_t req, struct handle *handle, uint64_t offset, bool 
                    struct writer **ret_writer, struct err *err);
 // The caller has a generated file of that name open, and writes it elsewhere: a copy that needs no
 // storing.
-bool ops_is_regenerated(fuse_req_t req, const char *name);
+bool ops_is_regenerated(fuse_req_t req, const char *directory, const char *name);
 // Makes it the handle's writer, unless that has one by now: *ret_writer is the handle's.
 void ops_set_writer(struct handle *handle, struct writer *writer, struct writer **ret_writer);
 // writer_prepare, cancelled by an interrupt of the request.

@@ -261,12 +261,12 @@ void ops_stop_watcher(struct ops *ops)
 
 // Who copies generated files together with the others (cp -r build releases/v1.2.3) has the source
 // open when it opens the target, which needs no storing: that directory makes its own.
-bool ops_is_regenerated(fuse_req_t req, const char *name)
+bool ops_is_regenerated(fuse_req_t req, const char *directory, const char *name)
 {
     if (!virtual_find(name) || ops_of(req)->service->options->is_read_only)
         return false;
     pid_t process = caller_process(fuse_req_ctx(req)->pid);
-    return process && handles_has_generated(ops_of(req)->handles, name, process);
+    return process && handles_has_generated(ops_of(req)->handles, directory, name, process);
 }
 
 static struct handle *new_writing(fuse_req_t req, struct inode *inode, bool is_fresh,
@@ -298,7 +298,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t m
     struct ops *ops = ops_of(req);
     const struct inode *parent = ops_inode(req, parent_id);
     struct err err = {0};
-    bool is_discarded = ops_is_regenerated(req, name);
+    bool is_discarded = ops_is_regenerated(req, parent->directory, name);
     if (!is_discarded && ops_check_name(ops, parent->directory, name, &err) < 0) {
         ops_refuse(req, "cannot be written", &err, parent->directory, name);
         return;
@@ -326,7 +326,7 @@ void ops_open_writing(fuse_req_t req, struct inode *inode, struct fuse_file_info
 {
     struct ops *ops = ops_of(req);
     struct err err = {0};
-    bool is_discarded = ops_is_regenerated(req, inode->name);
+    bool is_discarded = ops_is_regenerated(req, inode->directory, inode->name);
     if (!is_discarded && ops_check_name(ops, inode->directory, inode->name, &err) < 0) {
         ops_refuse(req, "cannot be written", &err, inode->directory, inode->name);
         return;

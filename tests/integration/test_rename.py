@@ -120,7 +120,7 @@ def test_rm(there):
     left = [key for key in there.keys(internal=True) if "/records/" in key]
     assert left == [], left
     assert there.run("rmdir", "c").returncode == 0
-    assert there.run("rmdir", "releases").returncode == 1 and os.listdir(there.path) == ["releases"]
+    assert there.run("rmdir", "releases").returncode == 1 and set(os.listdir(there.path)) == {"index.html", "releases"}
     # What leads to a layer of it is a hint, found to be wrong by the next publish.
     assert there.publish("d", there.reference + " x.tar").returncode == 0
 

@@ -91,6 +91,16 @@ static void test_one_version_is_one_inode(void **state)
     assert_ptr_equal(inode_of_directory(inodes, "d"), inode_of_directory(inodes, "d"));
     assert_ptr_equal(inode_of_id(inodes, inode_id(inodes, inode)), inode);
     assert_int_equal(inode_number_of_entry("d", &first), inode->number);
+    // Reference files come last where entries are sorted by number.
+    for (int i = 0; i < 100; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "%d.ref", i);
+        struct tree_entry reference = first;
+        reference.name = name;
+        uint64_t last = inode_number_of_entry("d", &reference);
+        snprintf(name, sizeof(name), "%d.tar", i);
+        assert_true(inode_number_of_entry("d", &reference) < last);
+    }
 
     struct tree_entry directory = {.name = "d", .is_directory = true};
     assert_int_equal(inode_number_of_entry("x", &directory),
