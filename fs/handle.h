@@ -5,6 +5,7 @@
 // the kernel never released (an unmount by force) are closed too. Thread-safe.
 #pragma once
 
+#include "audit.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "inode.h"
@@ -46,9 +47,8 @@ struct handle {
         pthread_mutex_t lock;
         // NULL until the first write: a file that is only touched costs nothing.
         struct writer *writer;
-        bool is_fresh; // created, or truncated: what stood there is not kept
-        uid_t uid;
-        pid_t pid;                       // its thread
+        bool is_fresh;                   // created, or truncated: what stood there is not kept
+        struct audit_who who;            // opened it
         pid_t process;                   // 0: cannot be told
         _Atomic int64_t closed_empty_ms; // without the lock: when it was closed before any write
     } writing;

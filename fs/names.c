@@ -44,7 +44,7 @@ static int delete_object(struct service *service, struct call *call, const char 
 }
 
 int names_remove(struct service *service, struct call *call, const char *directory,
-                 const char *name, struct err *err)
+                 const char *name, bool *ret_is_removed, struct err *err)
 {
     auto_listing struct tree_listing *listing = NULL;
     if (service->options->is_read_only)
@@ -58,7 +58,9 @@ int names_remove(struct service *service, struct call *call, const char *directo
         return err_set(err, ENOENT, "there is no such file");
     if (entry->is_directory)
         return err_set(err, EISDIR, "it is a directory");
-    return delete_object(service, call, directory, entry, err);
+    int error = delete_object(service, call, directory, entry, err);
+    *ret_is_removed = error == 0;
+    return error;
 }
 
 // ---- moving ------------------------------------------------------------------------------------
@@ -174,7 +176,7 @@ static int replace(struct service *service, struct call *call, const struct name
 }
 
 int names_move(struct service *service, struct call *call, const struct names_move *move,
-               struct err *err)
+               bool *ret_is_moved, struct err *err)
 {
     auto_listing struct tree_listing *listing = NULL;
     if (service->options->is_read_only)
@@ -194,5 +196,7 @@ int names_move(struct service *service, struct call *call, const struct names_mo
         return err_set(err, ENOENT, "there is no such file");
     if (check_removable(service, call, move, entry, err) < 0)
         return -err->errnum;
-    return replace(service, call, move, entry, err);
+    int error = replace(service, call, move, entry, err);
+    *ret_is_moved = error == 0;
+    return error;
 }

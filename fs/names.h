@@ -16,8 +16,9 @@
 
 // EPERM without allow_delete, ENOENT, EISDIR, EROFS. 0 for a generated file, and nothing happens:
 // so that rm -r of a build works.
+// *ret_is_removed: an object is gone.
 int names_remove(struct service *service, struct call *call, const char *directory,
-                 const char *name, struct err *err);
+                 const char *name, bool *ret_is_removed, struct err *err);
 
 struct names_move {
     const char *directory;
@@ -26,10 +27,11 @@ struct names_move {
     const char *new_name;
     bool is_exclusive; // RENAME_NOREPLACE
 };
+// *ret_is_moved: the old name is gone, also in the bucket.
 // EXDEV where mv shall copy and remove. 0 where the new name bore the very same file: the old one
 // has been removed. EPERM without allow_delete (but for an empty directory that was made here);
 // EEXIST where something else bears the new name and is not to be replaced; ENOENT, EISDIR,
 // ENOTDIR, ENOTEMPTY as rename(2). A few quick requests at most: the kernel keeps both directories
 // locked meanwhile.
 int names_move(struct service *service, struct call *call, const struct names_move *move,
-               struct err *err);
+               bool *ret_is_moved, struct err *err);

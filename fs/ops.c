@@ -2,13 +2,11 @@
 
 #include "base/scope.h"
 #include "caller.h"
-#include "names.h"
 #include "path.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -403,72 +401,6 @@ static void ops_statfs(fuse_req_t req, fuse_ino_t id)
         .f_namemax = PATH_NAME_MAX,
     };
     fuse_reply_statfs(req, &space);
-}
-
-// ---- what a bucket has not ---------------------------------------------------------------------
-
-// mv falls back to copying and removing; exchanging and whiteouts have no such fallback.
-// Valid replies: err.
-static void ops_rename(fuse_req_t req, fuse_ino_t parent_id, const char *name,
-                       fuse_ino_t new_parent_id, const char *new_name, unsigned flags)
-{
-    struct err err = {0};
-    const struct inode *parent = ops_inode(req, parent_id);
-    const struct inode *new_parent = ops_inode(req, new_parent_id);
-    struct ops_call blocking;
-    ops_call_begin(&blocking, req);
-    const struct names_move move = {
-        .directory = parent->directory,
-        .name = name,
-        .new_directory = new_parent->directory,
-        .new_name = new_name,
-        .is_exclusive = flags & RENAME_NOREPLACE,
-    };
-    int error = 0;
-    if (flags & ~(unsigned)RENAME_NOREPLACE)
-        error = err_set(&err, EINVAL, "names cannot be exchanged");
-    else if ((!virtual_find(new_name) &&
-              ops_check_name(ops_of(req), new_parent->directory, new_name, &err) < 0) ||
-             names_move(ops_of(req)->service, &blocking.call, &move, &err) < 0)
-        error = -err.errnum;
-    ops_call_end(&blocking);
-    if (error < 0)
-        ops_refuse(req, "renaming refused", &err, parent->directory, name);
-    else
-        fuse_reply_err(req, 0);
-}
-
-static void refuse_kind(fuse_req_t req, fuse_ino_t parent_id, const char *name, const char *kind)
-{
-    struct err err = {0};
-    const struct inode *parent = ops_inode(req, parent_id);
-    if (ops_check_name(ops_of(req), parent->directory, name, &err) == 0)
-        err_set(&err, EPERM, "a bucket holds no %s", kind);
-    ops_refuse(req, "not made", &err, parent->directory, name);
-}
-
-// Valid replies: entry, err.
-static void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent_id, const char *name)
-{
-    (void)target;
-    refuse_kind(req, parent_id, name, "symbolic links");
-}
-
-// Valid replies: entry, err.
-static void ops_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent_id, const char *name)
-{
-    (void)id;
-    refuse_kind(req, parent_id, name, "hard links");
-}
-
-// Regular files come by CREATE.
-// Valid replies: entry, err.
-static void ops_mknod(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode,
-                      dev_t device)
-{
-    (void)mode;
-    (void)device;
-    refuse_kind(req, parent_id, name, "devices, pipes or sockets");
 }
 
 // ---- the session -------------------------------------------------------------------------------

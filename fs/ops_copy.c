@@ -19,7 +19,7 @@ static int get_copier(fuse_req_t req, struct handle *to, const struct writer_sou
     const struct copy_request request = {
         .directory = to->inode->directory,
         .name = to->inode->name,
-        .uid = to->writing.uid,
+        .who = to->writing.who,
         .source = *source,
     };
     struct writer *writer = NULL;

@@ -2,7 +2,6 @@
 
 #include "base/scope.h"
 #include "caller.h"
-#include "names.h"
 #include "path.h"
 
 #include <errno.h>
@@ -297,21 +296,6 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent_id, const char *name)
     ops_call_end(&blocking);
     if (error < 0)
         ops_refuse(req, "directory not removed", &err, parent->directory, name);
-    else
-        fuse_reply_err(req, 0);
-}
-
-// Valid replies: err.
-void ops_unlink(fuse_req_t req, fuse_ino_t parent_id, const char *name)
-{
-    const struct inode *parent = ops_inode(req, parent_id);
-    struct err err = {0};
-    struct ops_call blocking;
-    ops_call_begin(&blocking, req);
-    int error = names_remove(ops_of(req)->service, &blocking.call, parent->directory, name, &err);
-    ops_call_end(&blocking);
-    if (error < 0)
-        ops_refuse(req, "file not removed", &err, parent->directory, name);
     else
         fuse_reply_err(req, 0);
 }

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 // ---- opening -----------------------------------------------------------------------------------
@@ -21,16 +20,6 @@ static int open_object(struct ops *ops, struct handle *handle, struct err *err)
                        err);
 }
 
-void ops_tell_hand_out(fuse_req_t req, const struct inode *inode)
-{
-    const struct fuse_ctx *caller = fuse_req_ctx(req);
-    auto_free char *path = path_join(inode->directory, inode->name);
-    char uid[12], pid[12];
-    snprintf(uid, sizeof(uid), "%u", (unsigned)caller->uid);
-    snprintf(pid, sizeof(pid), "%d", (int)caller->pid);
-    log_event(LOG_LEVEL_INFO, "links handed out", "path", path, "uid", uid, "pid", pid, NULL);
-}
-
 static int open_rendering(fuse_req_t req, struct handle *handle, struct err *err)
 {
     const struct inode *inode = handle->inode;
@@ -40,7 +29,7 @@ static int open_rendering(fuse_req_t req, struct handle *handle, struct err *err
     }
     handle->rendering = rendering_ref(inode->rendering);
     if (inode->file->holds_links)
-        ops_tell_hand_out(req, inode);
+        ops_tell_hand_out(req, inode, NULL);
     return 0;
 }
 
@@ -100,6 +89,11 @@ void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
     struct handle *handle = NULL;
     struct err err = {0};
     (void)open_reading(req, inode, &handle, &err);
+    if (!handle && inode->file && inode->file->holds_links) {
+        ops_tell_hand_out(req, inode, &err);
+        fuse_reply_err(req, err.errnum);
+        return;
+    }
     if (!handle) {
         ops_refuse(req, "cannot be opened", &err, inode->directory, inode->name);
         return;

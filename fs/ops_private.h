@@ -88,7 +88,6 @@ void ops_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
                      struct fuse_file_info *file);
 void ops_mkdir(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode);
 void ops_rmdir(fuse_req_t req, fuse_ino_t parent_id, const char *name);
-void ops_unlink(fuse_req_t req, fuse_ino_t parent_id, const char *name);
 
 // ops_file.c
 void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
@@ -96,9 +95,6 @@ void ops_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
               struct fuse_file_info *file);
 // Also releasedir.
 void ops_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
-
-// Whoever reads links can download until they expire: who got them is kept in the log.
-void ops_tell_hand_out(fuse_req_t req, const struct inode *inode);
 
 // ops_read.c
 void ops_read_object(fuse_req_t req, struct handle *handle, size_t size, off_t offset);
@@ -109,6 +105,24 @@ void ops_end_readings(struct ops *ops);
 void ops_copy_file_range(fuse_req_t req, fuse_ino_t from_id, off_t from_offset,
                          struct fuse_file_info *from, fuse_ino_t to_id, off_t to_offset,
                          struct fuse_file_info *to, size_t size, int flags);
+
+// ops_audit.c
+struct audit_who ops_who(fuse_req_t req);
+// A line of the audit (audit.h) with who asked: what became of the file. err: NULL, or why it
+// failed.
+void ops_audit(fuse_req_t req, const char *sentence, const struct err *err, struct audit audit,
+               const char *directory, const char *name);
+// Whoever reads links can download until they expire: who got them, or would have, is kept in the
+// log. err: NULL, or why not.
+void ops_tell_hand_out(fuse_req_t req, const struct inode *inode, const struct err *err);
+
+// ops_names.c
+void ops_unlink(fuse_req_t req, fuse_ino_t parent_id, const char *name);
+void ops_rename(fuse_req_t req, fuse_ino_t parent_id, const char *name, fuse_ino_t new_parent_id,
+                const char *new_name, unsigned flags);
+void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent_id, const char *name);
+void ops_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent_id, const char *name);
+void ops_mknod(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode, dev_t device);
 
 // ops_xattr.c
 void ops_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t size);

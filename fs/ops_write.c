@@ -272,7 +272,6 @@ bool ops_is_regenerated(fuse_req_t req, const char *directory, const char *name)
 static struct handle *new_writing(fuse_req_t req, struct inode *inode, bool is_fresh,
                                   bool is_discarded)
 {
-    const struct fuse_ctx *caller = fuse_req_ctx(req);
     struct handle *handle = handle_new(ops_of(req)->handles, HANDLE_WRITER, inode);
     if (!handle)
         return NULL;
@@ -282,9 +281,8 @@ static struct handle *new_writing(fuse_req_t req, struct inode *inode, bool is_f
         return NULL;
     }
     handle->writing.is_fresh = is_fresh;
-    handle->writing.uid = caller->uid;
-    handle->writing.pid = caller->pid;
-    handle->writing.process = caller_process(caller->pid);
+    handle->writing.who = ops_who(req);
+    handle->writing.process = caller_process(fuse_req_ctx(req)->pid);
     return handle;
 }
 
@@ -413,8 +411,7 @@ static int new_reference_writer(fuse_req_t req, struct handle *handle, uint64_t 
         .engine = ops_of(req)->service->engine,
         .directory = inode->directory,
         .name = inode->name,
-        .uid = handle->writing.uid,
-        .pid = handle->writing.pid,
+        .who = handle->writing.who,
         .base = base.bytes,
         .base_size = base.size,
     };
@@ -427,7 +424,7 @@ static int new_upload(fuse_req_t req, const struct handle *handle, bool is_last,
     const struct upload_request request = {
         .directory = handle->inode->directory,
         .name = handle->inode->name,
-        .uid = handle->writing.uid,
+        .who = handle->writing.who,
         .is_fresh = handle->writing.is_fresh,
         .is_touched = atomic_load(&handle->inode->is_touched),
         .is_last = is_last,

@@ -97,13 +97,15 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t size)
         fuse_reply_err(req, ENODATA);
         return;
     }
-    if (error < 0) {
+    bool is_link = attribute_is_link(name);
+    if (is_link && (error < 0 || size >= value.size))
+        ops_tell_hand_out(req, inode, error < 0 ? &err : NULL);
+    if (error == 0)
+        reply(req, &value, size);
+    else if (is_link)
+        fuse_reply_err(req, err.errnum);
+    else
         ops_refuse(req, "attribute not read", &err, inode->directory, inode->name);
-        return;
-    }
-    if (attribute_is_link(name) && size >= value.size)
-        ops_tell_hand_out(req, inode);
-    reply(req, &value, size);
 }
 
 // Valid replies: buf, data, xattr, err.

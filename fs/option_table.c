@@ -327,7 +327,8 @@ const struct option option_table[] = {
      UINT32_MAX - 1},
     {"gid=", "ID", "the mounting user's", "group of everything", take_id, FIELD(gid), 0,
      UINT32_MAX - 1},
-    {"fmode=", "MODE", "0444", "mode of files", take_mode, FIELD(file_mode), 0, 0},
+    {"fmode=", "MODE", "0444, with allow_other writable by whom dmode= lets write", "mode of files",
+     take_mode, FIELD(file_mode), 0, 0},
     {"dmode=", "MODE", "0755", "mode of directories", take_mode, FIELD(directory_mode), 0, 0},
     {0},
 };

@@ -219,7 +219,7 @@ static void fill_in_defaults(struct options *options)
         .log_level = LOG_LEVEL_INFO,
         .uid = getuid(),
         .gid = getgid(),
-        .file_mode = 0444,
+        .file_mode = MODE_NOT_GIVEN,
         .directory_mode = 0755,
     };
 }
@@ -243,6 +243,10 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
     }
     if (options.link_mode == MODE_NOT_GIVEN)
         options.link_mode = options.is_allow_other ? 0440 : 0444;
+    // Then the kernel lets nobody open a file to write that its mode says is read-only, root alone
+    // excepted: whoever may make files in a directory may also write the same one again.
+    if (options.file_mode == MODE_NOT_GIVEN)
+        options.file_mode = 0444 | (options.is_allow_other ? options.directory_mode & 0222 : 0);
     *ret_options = options;
     return 0;
 }

@@ -70,7 +70,7 @@ struct options {
     bool is_allow_other; // allow_other
     uid_t uid;           // of everything in the tree; the mounting user's if not given
     gid_t gid;
-    mode_t file_mode;      // fmode=, 0444
+    mode_t file_mode;      // fmode=; 0444, with allow_other and dmode='s write bits
     mode_t directory_mode; // dmode=, 0755
     char **fuse_options;   // what goes to libfuse as it is, NULL-terminated; NULL for none
 };

@@ -19,8 +19,7 @@ struct reference_writer {
     struct publish_engine *engine;
     char *directory;
     char *name;
-    uid_t uid;
-    pid_t pid;
+    struct audit_who who;
 
     pthread_mutex_t lock; // guards what follows
     struct buf bytes;     // what was there before (an append) and all that was written
@@ -60,7 +59,7 @@ static unsigned count_lines(const char *bytes, size_t size)
 
 static int fail_locked(struct reference_writer *writer, const struct err *err)
 {
-    publish_refuse(writer->engine, writer->directory, writer->name, err);
+    publish_refuse(writer->engine, writer->directory, writer->name, writer->who, err);
     return writer->error = -err->errnum;
 }
 
@@ -121,8 +120,7 @@ static int act_locked(struct reference_writer *writer, size_t end)
     struct publish_request request = {
         .directory = writer->directory,
         .file = writer->name,
-        .uid = writer->uid,
-        .pid = writer->pid,
+        .who = writer->who,
         .lines = lines,
         .line_count = line_count,
         .file_bytes = writer->bytes.bytes,
@@ -279,8 +277,7 @@ int reference_writer_new(const struct reference_writer_options *options, struct 
     pthread_mutex_init(&writer->lock, NULL);
     writer->writer.methods = &methods;
     writer->engine = options->engine;
-    writer->uid = options->uid;
-    writer->pid = options->pid;
+    writer->who = options->who;
     writer->directory = strdup(options->directory);
     writer->name = strdup(options->name);
     // A last line without its newline would be completed by what is written now: act_locked.

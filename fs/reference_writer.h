@@ -10,6 +10,7 @@
 //   - a handle that has failed stays failed.
 #pragma once
 
+#include "audit.h"
 #include "base/err.h"
 #include "publish/publish.h"
 #include "writer.h"
@@ -21,8 +22,7 @@ struct reference_writer_options {
     struct publish_engine *engine;
     const char *directory;
     const char *name; // "images.ref"
-    uid_t uid;        // who writes, for the record and the log
-    pid_t pid;
+    struct audit_who who;
     // An append: the object's present bytes, which are kept and not acted on. Stays the caller's.
     const char *base;
     size_t base_size;

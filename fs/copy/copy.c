@@ -318,7 +318,7 @@ static const struct writer_methods methods = {
 static int fill(struct copy *copy, const struct copy_request *request, struct err *err)
 {
     const struct copy_engine_options *options = &copy->engine->options;
-    copy->uid = request->uid;
+    copy->who = request->who;
     copy->directory = strdup(request->directory);
     copy->name = strdup(request->name);
     copy->key = tree_key(options->tree, request->directory, request->name);

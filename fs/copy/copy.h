@@ -14,6 +14,7 @@
 // See docs/decisions/copies.md. Holds no FUSE type; replies as writer.h says.
 #pragma once
 
+#include "../audit.h"
 #include "../publish/completion.h"
 #include "../publish/intents.h"
 #include "../publish/record_cache.h"
@@ -54,7 +55,7 @@ void copy_engine_free(struct copy_engine *engine);
 struct copy_request {
     const char *directory;
     const char *name;
-    uid_t uid; // whose it is, for the record
+    struct audit_who who;
     struct writer_source source;
 };
 int copy_new(struct copy_engine *engine, const struct copy_request *request,

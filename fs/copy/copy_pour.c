@@ -2,7 +2,7 @@
 // an upload.
 #include "copy_private.h"
 
-#include "base/log.h"
+#include "../path.h"
 #include "base/scope.h"
 
 #include <errno.h>
@@ -71,7 +71,7 @@ int copy_pour(struct copy *copy, struct call *call, struct err *err)
     const struct upload_request request = {
         .directory = copy->directory,
         .name = copy->name,
-        .uid = copy->uid,
+        .who = copy->who,
         .is_fresh = true,
     };
     struct writer *upload = NULL;
@@ -96,8 +96,10 @@ void copy_run_pour(struct task *task)
 {
     struct copy *copy = CONTAINER_OF(task, struct copy, task);
     struct err err = {0};
+    auto_free char *path = path_join(copy->directory, copy->name);
     if (copy_pour(copy, &copy->call, &err) < 0)
-        log_err(LOG_LEVEL_WARN, "file not stored", &err, "key", copy->key, NULL);
+        audit_tell(LOG_LEVEL_WARN, "file not stored", &err,
+                   &(struct audit){.act = "copy", .who = copy->who, .path = path});
     pthread_mutex_lock(&copy->lock);
     struct writer *upload = TAKE(copy->bytes);
     copy->phase = COPY_DONE;

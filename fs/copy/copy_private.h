@@ -38,7 +38,7 @@ struct copy {
     char *directory;
     char *name;
     char *key;
-    uid_t uid;
+    struct audit_who who;
     struct writer_source source; // its strings are the copy's
     struct write_intent *intent;
     struct call call;         // looking and copying; cancelled by the first failure

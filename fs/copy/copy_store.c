@@ -217,7 +217,7 @@ static int make_record(void *context, const char *etag, struct record **ret_reco
     if (!copy->source_record)
         return 0;
     *ret_record = record_copy(copy->source_record, copy->key, etag,
-                              clock_now_ms(options_of(copy)->clock), copy->uid);
+                              clock_now_ms(options_of(copy)->clock), copy->who.uid);
     return *ret_record ? 0 : err_no_memory(err);
 }
 
@@ -275,13 +275,16 @@ static void say(const struct copy *copy, const struct err *err)
 {
     char bytes[24];
     snprintf(bytes, sizeof(bytes), "%" PRIu64, copy->source.size_bytes);
+    auto_free char *path = path_join(copy->directory, copy->name);
+    struct audit audit = {
+        .act = "copy", .who = copy->who, .path = path, .from = copy->source.key, .bytes = bytes};
     if (err->errnum == 0) {
-        log_event(LOG_LEVEL_INFO, copy->is_unchanged ? "file unchanged" : "file copied", "key",
-                  copy->key, "from", copy->source.key, "bytes", bytes, NULL);
+        audit.outcome = copy->is_unchanged ? "unchanged" : "copied";
+        audit_tell(LOG_LEVEL_INFO, copy->is_unchanged ? "file unchanged" : "file copied", NULL,
+                   &audit);
         return;
     }
-    log_err(LOG_LEVEL_WARN, "file not copied", err, "key", copy->key, "from", copy->source.key,
-            NULL);
+    audit_tell(LOG_LEVEL_WARN, "file not copied", err, &audit);
     status_refused(options_of(copy)->status, copy->directory, copy->name, "-", err->text);
 }
 

@@ -82,7 +82,7 @@ static int init_publish(struct publish *publish, const struct publish_request *r
         .parallel = options->parallel,
         .may_overwrite = options->may_overwrite && !path_is_under_releases(request->directory),
         .is_alone = request->line_count == 1,
-        .publisher_uid = request->uid,
+        .publisher_uid = request->who.uid,
     };
     publish->directory = strdup(request->directory);
     publish->file = strdup(request->file);
@@ -93,8 +93,7 @@ static int init_publish(struct publish *publish, const struct publish_request *r
         return err_no_memory(err);
     memcpy(publish->file_bytes, request->file_bytes, request->file_size);
     publish->file_size = request->file_size;
-    publish->uid = request->uid;
-    publish->pid = request->pid;
+    publish->who = request->who;
     publish->done = request->done;
     publish->context = request->context;
     publish->task.run = publish_run_begin;
@@ -154,10 +153,12 @@ int publish_start(struct publish_engine *engine, struct publish_request *request
 }
 
 void publish_refuse(struct publish_engine *engine, const char *directory, const char *file,
-                    const struct err *err)
+                    struct audit_who who, const struct err *err)
 {
+    auto_free char *path = path_join(directory, file);
     status_refused(engine->options.status, directory, file, "-", err->text);
-    log_err(LOG_LEVEL_ERROR, "refused", err, "directory", directory, "file", file, NULL);
+    audit_tell(LOG_LEVEL_ERROR, "refused", err,
+               &(struct audit){.act = "publish", .who = who, .path = path});
 }
 
 void publish_set_cancelled_locked(struct publish *publish)

@@ -6,6 +6,7 @@
 // whoever finishes something looks at what may start next.
 #pragma once
 
+#include "../audit.h"
 #include "../memory.h"
 #include "../tree.h"
 #include "../workers.h"
@@ -51,8 +52,7 @@ struct publish;
 struct publish_request {
     const char *directory;
     const char *file; // the reference file's name
-    uid_t uid;
-    pid_t pid;
+    struct audit_who who;
     struct reference_line *lines; // ownership passes to the publish on success
     size_t line_count;
     // What the reference file holds once these lines are published; stored beside the tarballs.
@@ -69,7 +69,7 @@ int publish_start(struct publish_engine *engine, struct publish_request *request
                   struct publish **ret_publish, struct err *err);
 // Says that lines were refused before anything began: a failed row and a line in the log.
 void publish_refuse(struct publish_engine *engine, const char *directory, const char *file,
-                    const struct err *err);
+                    struct audit_who who, const struct err *err);
 // Ends soon with `done(-EINTR)`, or with success where completion had already been asked for.
 void publish_cancel(struct publish *publish);
 // Gives up the caller's hold. `done` is still called if it has not been.

@@ -1,7 +1,7 @@
 // Who moves next: the phases of a publish, and what is said of it at its end.
 #include "publish_private.h"
 
-#include "base/log.h"
+#include "../path.h"
 #include "base/scope.h"
 
 #include <errno.h>
@@ -58,7 +58,15 @@ static void say_image(struct publish *publish, size_t index)
 {
     struct publish_image *own = &publish->images[index];
     struct image *image = &own->image;
-    const char *reference = image->line->reference.text;
+    auto_free char *path = path_join(publish->directory, image->line->name);
+    struct audit audit = {
+        .act = "publish",
+        .who = publish->who,
+        .path = path,
+        .file = publish->file,
+        .reference = image->line->reference.text,
+        .digest = image->resolved ? image->resolved->manifest.digest : NULL,
+    };
     char bytes[32] = "0";
     if (image->archive)
         snprintf(bytes, sizeof(bytes), "%" PRIu64, image->archive->size_bytes);
@@ -67,23 +75,22 @@ static void say_image(struct publish *publish, size_t index)
                            : "";
     if (image->is_unchanged || image->is_published) {
         close_row(publish, image, image->is_unchanged ? STATUS_UNCHANGED : STATUS_PUBLISHED, zstd);
-        log_event(LOG_LEVEL_INFO, image->is_unchanged ? "unchanged" : "published", "key",
-                  image->key, "reference", reference, "bytes", bytes, "digest",
-                  image->resolved->manifest.digest, NULL);
+        audit.outcome = image->is_unchanged ? "unchanged" : "published";
+        audit.bytes = bytes;
+        audit_tell(LOG_LEVEL_INFO, audit.outcome, NULL, &audit);
     } else if (publish->cancelled) {
         close_row(publish, image, STATUS_CANCELLED, publish->err.text);
-        log_err(publish->cancelled == EINTR ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "cancelled",
-                &publish->err, "key", image->key, "reference", reference, NULL);
+        audit_tell(publish->cancelled == EINTR ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "cancelled",
+                   &publish->err, &audit);
     } else if (index == publish->failed_at) {
         close_row(publish, image, STATUS_FAILED, publish->err.text);
-        log_err(LOG_LEVEL_ERROR, "not published", &publish->err, "key", image->key, "reference",
-                reference, NULL);
+        audit_tell(LOG_LEVEL_ERROR, "not published", &publish->err, &audit);
     } else {
         struct err err;
         err_set(&err, ECANCELED, "not published because %s, of the same write, failed",
                 publish->lines[publish->failed_at].name);
         close_row(publish, image, STATUS_CANCELLED, err.text);
-        log_err(LOG_LEVEL_ERROR, "not published", &err, "key", image->key, NULL);
+        audit_tell(LOG_LEVEL_ERROR, "not published", &err, &audit);
     }
 }
 
@@ -131,8 +138,9 @@ static void run_store(struct task *task)
         publish_note_failure(publish, 0, &err);
         status_refused(publish->engine->options.status, publish->directory, publish->file, "-",
                        buf_text(&detail));
-        log_err(LOG_LEVEL_ERROR, "reference file not stored", &err, "directory", publish->directory,
-                "file", publish->file, NULL);
+        auto_free char *path = path_join(publish->directory, publish->file);
+        audit_tell(LOG_LEVEL_ERROR, "reference file not stored", &err,
+                   &(struct audit){.act = "publish", .who = publish->who, .path = path});
     }
     end(publish);
 }

@@ -54,8 +54,7 @@ struct publish {
     size_t file_size;
     char *own_etag;
     char stored_etag[S3_ETAG_SIZE];
-    uid_t uid;
-    pid_t pid;
+    struct audit_who who;
     void (*done)(void *context, int error, const struct err *err, const char *etag);
     void *context;
 

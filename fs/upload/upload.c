@@ -439,7 +439,7 @@ int upload_new(struct upload_engine *engine, const struct upload_request *reques
     upload->writer.methods = &methods;
     upload->is_fresh = request->is_fresh;
     upload->is_last = request->is_last;
-    upload->uid = request->uid;
+    upload->who = request->who;
     sha256_init(&upload->sha256);
     upload->is_touched = request->is_touched;
     pthread_mutex_init(&upload->lock, NULL);

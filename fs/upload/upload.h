@@ -19,6 +19,7 @@
 // Holds no FUSE type. Every reply function is called exactly once, from any thread, no lock held.
 #pragma once
 
+#include "../audit.h"
 #include "../memory.h"
 #include "../publish/completion.h"
 #include "../publish/intents.h"
@@ -61,7 +62,7 @@ bool upload_engine_wait(struct upload_engine *engine, struct call *call, const c
 struct upload_request {
     const char *directory;
     const char *name;
-    uid_t uid; // whose it is, for the record
+    struct audit_who who;
     // Created by this open, or truncated: it becomes an object even if nothing is written, when
     // nobody has it open any more ...
     bool is_fresh;

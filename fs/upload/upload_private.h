@@ -46,7 +46,7 @@ struct upload {
     char *name;
     char *key;
     struct write_intent *intent;
-    uid_t uid;
+    struct audit_who who;
     char token[COMPLETION_TOKEN_SIZE]; // of the object's metadata, once parts have begun
     struct call call;                  // taking and sending; cancelled by the first failure
     struct call closing_call;          // completing and undoing
@@ -66,6 +66,7 @@ struct upload {
     struct piece *spare;   // the next one
     bool is_asking;        // for the spare's memory
     struct piece *waiting; // full, the newest first, until the multipart upload has begun
+    bool is_unchanged;     // the same bytes stood there
     size_t running;        // tasks
     uint64_t size_bytes;   // taken
     struct sha256 sha256;  // of them

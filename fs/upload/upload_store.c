@@ -79,7 +79,7 @@ static int make_record(void *context, const char *etag, struct record **ret_reco
     char sha256[SHA256_HEX_SIZE];
     sha256_final_hex(&upload->sha256, sha256);
     *ret_record = record_new(upload->key, etag, upload->size_bytes, sha256,
-                             clock_now_ms(options_of(upload)->clock), upload->uid);
+                             clock_now_ms(options_of(upload)->clock), upload->who.uid);
     return *ret_record ? 0 : err_no_memory(err);
 }
 
@@ -171,6 +171,7 @@ static int put(struct upload *upload, struct err *err)
         return -err->errnum;
     if (!is_same)
         return other_stands(upload, err);
+    upload->is_unchanged = true;
     store_missing_record(upload, etag);
     return 0;
 }
@@ -224,6 +225,7 @@ static int complete_parts(struct upload *upload, struct completion *completion, 
     int error = completion_run(completion, &upload->closing_call, err);
     if (completion->is_completed) // else its parts are aborted
         upload->parts_state = UPLOAD_PARTS_NONE;
+    upload->is_unchanged = completion->is_unchanged;
     record_cache_put(options_of(upload)->records, TAKE(completion->record));
     return error;
 }
@@ -254,11 +256,15 @@ static void say(const struct upload *upload)
 {
     char bytes[24];
     snprintf(bytes, sizeof(bytes), "%" PRIu64, upload->size_bytes);
+    auto_free char *path = path_join(upload->directory, upload->name);
+    struct audit audit = {.act = "store", .who = upload->who, .path = path, .bytes = bytes};
     if (upload->err.errnum == 0) {
-        log_event(LOG_LEVEL_INFO, "file stored", "key", upload->key, "bytes", bytes, NULL);
+        audit.outcome = upload->is_unchanged ? "unchanged" : "stored";
+        audit_tell(LOG_LEVEL_INFO, upload->is_unchanged ? "file unchanged" : "file stored", NULL,
+                   &audit);
         return;
     }
-    log_err(LOG_LEVEL_WARN, "file not stored", &upload->err, "key", upload->key, NULL);
+    audit_tell(LOG_LEVEL_WARN, "file not stored", &upload->err, &audit);
     status_refused(options_of(upload)->status, upload->directory, upload->name, "-",
                    upload->err.text);
 }

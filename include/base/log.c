@@ -181,6 +181,20 @@ void log_err(enum log_level level, const char *sentence, const struct err *err, 
     errno = saved_errno;
 }
 
+void log_always(enum log_level level, const char *sentence, const struct log_pair *pairs,
+                size_t pair_count)
+{
+    int saved_errno = errno;
+    struct line line;
+    begin(&line, level, sentence);
+    for (size_t i = 0; i < pair_count; i++) {
+        if (pairs[i].value)
+            add_pair(&line, pairs[i].key, pairs[i].value);
+    }
+    end(&line, level);
+    errno = saved_errno;
+}
+
 int log_level_parse(const char *text, enum log_level *ret_level)
 {
     for (int i = 0; i < LEVEL_COUNT; i++) {

@@ -8,6 +8,7 @@
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -24,5 +25,14 @@ void log_event(enum log_level level, const char *sentence, ...) __attribute__((s
 // The sentence, then cause="..." errno=NAME, then the pairs.
 void log_err(enum log_level level, const char *sentence, const struct err *err, ...)
     __attribute__((sentinel));
+
+// A value that is NULL is left out, with its key.
+struct log_pair {
+    const char *key;
+    const char *value;
+};
+// Whatever log_level= says: what somebody may have to answer for is not left out of the log.
+void log_always(enum log_level level, const char *sentence, const struct log_pair *pairs,
+                size_t pair_count);
 
 int log_level_parse(const char *text, enum log_level *ret_level); // 0 or -EINVAL

@@ -183,6 +183,17 @@ static void levels(void **state)
     }
 }
 
+static void always(void **state)
+{
+    (void)state;
+    log_open(LOG_SINK_STDERR, LOG_LEVEL_ERROR);
+    capture_begin();
+    const struct log_pair pairs[] = {{"a", "1"}, {"b", NULL}, {"c", "x c=2"}};
+    log_always(LOG_LEVEL_INFO, "done", pairs, ARRAY_SIZE(pairs));
+    assert_string_equal(without_time(capture_end()), "INFO done a=1 c=\"x c=2\"\n");
+    log_open(LOG_SINK_STDERR, LOG_LEVEL_INFO);
+}
+
 static void to_syslog(void **state)
 {
     (void)state;
@@ -234,13 +245,10 @@ static void threads_do_not_mix_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(events),
-        cmocka_unit_test(values_cannot_forge),
-        cmocka_unit_test(errors),
-        cmocka_unit_test(long_lines_are_cut),
-        cmocka_unit_test(levels),
-        cmocka_unit_test(to_syslog),
-        cmocka_unit_test(threads_do_not_mix_lines),
+        cmocka_unit_test(events),    cmocka_unit_test(values_cannot_forge),
+        cmocka_unit_test(errors),    cmocka_unit_test(long_lines_are_cut),
+        cmocka_unit_test(levels),    cmocka_unit_test(always),
+        cmocka_unit_test(to_syslog), cmocka_unit_test(threads_do_not_mix_lines),
     };
     return cmocka_run_group_tests_name("base/log", tests, NULL, NULL);
 }

@@ -241,6 +241,7 @@ static void test_what_mount_passes(void **state)
     assert_true(options.is_allow_other);
     assert_false(options.is_read_only);
     assert_int_equal(options.link_mode, 0440);
+    assert_int_equal(options.file_mode, 0644);
     const char *const wanted[] = {"rw", "dev", "suid", "allow_other", "default_permissions"};
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
         assert_string_equal(options.fuse_options[i], wanted[i]);
@@ -250,6 +251,14 @@ static void test_what_mount_passes(void **state)
     options = taken("rw,ro,allow_other,linkmode=0404,subtype=x,fsname=y");
     assert_true(options.is_read_only);
     assert_int_equal(options.link_mode, 0404);
+    options_done(&options);
+
+    // Order does not matter, and what is said counts.
+    options = taken("allow_other,dmode=0575");
+    assert_int_equal(options.file_mode, 0464);
+    options_done(&options);
+    options = taken("fmode=0440,allow_other,dmode=0777");
+    assert_int_equal(options.file_mode, 0440);
     options_done(&options);
 }
 

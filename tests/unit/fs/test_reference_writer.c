@@ -42,8 +42,9 @@ int publish_start(struct publish_engine *engine, struct publish_request *request
 }
 
 void publish_refuse(struct publish_engine *engine, const char *directory, const char *file,
-                    const struct err *err)
+                    struct audit_who who, const struct err *err)
 {
+    (void)who;
     (void)engine;
     (void)directory;
     (void)file;
