@@ -330,3 +330,9 @@ void s3_session_unref(struct s3_session *session); // accepts NULL
 // replaced. EACCES when the session has ended meanwhile.
 int s3_presign_get(struct s3_session *session, const char *key, const char *download_name,
                    int expires_s, struct buf *ret_url, int64_t *ret_expires_ms, struct err *err);
+
+// Before the first link is handed out: a link to this object is tried, for one byte, until one has
+// led to its object; from then on 0 without a request. EACCES: the role (or user) lacks a
+// permission, and the sentence says which. 0 also where the store gave no answer that tells.
+int s3_presigner_try(struct s3_presigner *presigner, struct call *call, struct s3_session *session,
+                     const char *key, struct err *err);

@@ -3,6 +3,7 @@
 // Lock order: presigner->lock is the only one here, and no request is made with it held.
 
 #include "client.h"
+#include "link_trial.h"
 #include "policy.h"
 #include "sts.h"
 
@@ -15,6 +16,7 @@
 enum {
     SESSION_AGE_MAX_MS = 5 * 60 * 1000, // older ones sign nothing new
     URL_TEXT_LIMIT = 16 * 1024,         // bytes of a link
+    TRIAL_LIFE_S = 60,                  // of the link that is tried
 };
 
 struct s3_session {
@@ -31,9 +33,10 @@ struct s3_presigner {
     const struct clock *clock;
     struct s3_service sts; // zeroed with a reader
     char *role_arn;
+    char *kms_key; // NULL for none
     char session_name[STS_SESSION_NAME_SIZE];
     struct buf policy;
-    int asked_s;
+    atomic_bool is_proven; // a link has been tried, and led to its object
 
     pthread_mutex_t lock; // guards what follows
     pthread_cond_t changed;
@@ -95,6 +98,9 @@ static int assume(struct s3_presigner *presigner, struct call *call, int *durati
         assume.duration_s = shorter[i];
         r = sts_assume_role(&presigner->sts, call, &assume, ret_credentials, err);
     }
+    if (r == -EINVAL && presigner->kms_key && strcmp(err->code, "MalformedPolicyDocument") == 0)
+        return err_wrap(err,
+                        "this store has no kms:Decrypt, which kms_key= asks for: leave it out");
     if (r == -EINVAL)
         return err_wrap(err, "the role cannot be assumed: there is none of that name, it does not "
                              "trust these credentials, or it refuses the session");
@@ -238,7 +244,8 @@ static int prepare_role(struct s3_presigner *presigner, const struct s3_presigne
     (void)gethostname(host, sizeof(host) - 1);
     sts_session_name(host, presigner->session_name);
     presigner->role_arn = strdup(options->role_arn);
-    if (!presigner->role_arn)
+    presigner->kms_key = options->kms_key ? strdup(options->kms_key) : NULL;
+    if (!presigner->role_arn || (options->kms_key && !presigner->kms_key))
         return err_no_memory(err);
     struct s3_service_options sts = {
         .name = "sts",
@@ -288,6 +295,7 @@ void s3_presigner_free(struct s3_presigner *presigner)
     s3_service_done(&presigner->sts);
     buf_done(&presigner->policy);
     free(presigner->role_arn);
+    free(presigner->kms_key);
     pthread_cond_destroy(&presigner->changed);
     pthread_mutex_destroy(&presigner->lock);
     free(presigner);
@@ -368,4 +376,29 @@ int s3_presign_get(struct s3_session *session, const char *key, const char *down
     url = (struct buf){0};
     *ret_expires_ms = now_ms + lives_s * 1000;
     return 0;
+}
+
+int s3_presigner_try(struct s3_presigner *presigner, struct call *call, struct s3_session *session,
+                     const char *key, struct err *err)
+{
+    if (atomic_load(&presigner->is_proven))
+        return 0;
+    auto_buf struct buf url = {0};
+    int64_t expires_ms;
+    int r = s3_presign_get(session, key, "trial", TRIAL_LIFE_S, &url, &expires_ms, err);
+    if (r < 0)
+        return r;
+    const struct link_trial trial = {
+        .client = session->client,
+        .url = buf_text(&url),
+        .key = key,
+        .access_key = s3_credentials_access_key(session->credentials),
+        .signer = presigner->role_arn ? presigner->role_arn : "the user of presign_profile=",
+        .kms_key = presigner->kms_key,
+    };
+    bool is_proven;
+    r = link_trial_run(&trial, call, &is_proven, err);
+    if (r == 0 && is_proven)
+        atomic_store(&presigner->is_proven, true);
+    return r;
 }

@@ -170,6 +170,21 @@ static int sign_all(const struct collect_options *options, struct s3_session *se
     return 0;
 }
 
+// The newest file's link: encryption may have been turned on since the others were written.
+static int try_a_link(const struct collect_options *options, struct call *call,
+                      struct s3_session *session, const struct collection *collection,
+                      struct err *err)
+{
+    size_t newest = 0;
+
+    if (collection->snapshot.file_count == 0)
+        return 0;
+    for (size_t i = 1; i < collection->snapshot.file_count; i++)
+        if (collection->files[i].modified_ms > collection->files[newest].modified_ms)
+            newest = i;
+    return s3_presigner_try(options->presigner, call, session, collection->keys[newest], err);
+}
+
 static int collect_links(const struct collect_options *options, struct call *call,
                          struct collection *collection, struct err *err)
 {
@@ -184,9 +199,11 @@ static int collect_links(const struct collect_options *options, struct call *cal
         return err_wrap(err, "cannot make links");
     int64_t asked_ms = clock_now_ms(options->clock);
     error = sign_all(options, session, collection, err);
-    s3_session_unref(session);
     if (error == 0)
         error = check_life(options, asked_ms, collection->soonest_ms, err);
+    if (error == 0)
+        error = try_a_link(options, call, session, collection, err);
+    s3_session_unref(session);
     return error;
 }
 
@@ -215,6 +232,8 @@ int collect_link(const struct collect_options *options, struct call *call,
         error = sign_one(options, session, &collection, name, ret_url, ret_expires_ms, err);
     if (error == 0)
         error = check_life(options, asked_ms, *ret_expires_ms, err);
+    if (error == 0)
+        error = try_a_link(options, call, session, &collection, err);
     s3_session_unref(session);
     collection_done(&collection);
     return error;

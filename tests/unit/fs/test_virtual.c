@@ -36,6 +36,8 @@ static struct {
     atomic_int sessions; // asked for
     int session_s;       // how long one lives
     int session_error;
+    char tried[64]; // the key of the last link that was tried
+    int trial_error;
     atomic_int links;
     atomic_int listings_held;
     atomic_int listings_below;
@@ -283,6 +285,16 @@ int s3_presign_get(struct s3_session *session, const char *key, const char *down
                    download_name) < 0)
         return err_no_memory(err);
     return 0;
+}
+
+int s3_presigner_try(struct s3_presigner *presigner, struct call *call, struct s3_session *session,
+                     const char *key, struct err *err)
+{
+    (void)presigner;
+    (void)call;
+    (void)session;
+    snprintf(bucket.tried, sizeof(bucket.tried), "%s", key);
+    return bucket.trial_error ? err_set(err, bucket.trial_error, "the role may not") : 0;
 }
 
 // ---- the mount ---------------------------------------------------------------------------------
@@ -564,6 +576,31 @@ static void test_record_of_another_size(void **state)
     unmount(&mount);
 }
 
+// What would answer 403 to the customer is not handed out; sums need no link.
+static void test_links_that_do_not_work(void **state)
+{
+    (void)state;
+    struct mount mount = mount_with(true, 604800, 0);
+    struct rendering *rendering = NULL;
+    struct call call;
+    struct err err = {0};
+    call_init(&call, &test_clock);
+    add_file("x.tar");
+    add_file("y.tar");
+    add_file("z.tar");
+    bucket.entries[1].modified_ms += 1000;
+    bucket.trial_error = EACCES;
+    assert_int_equal(
+        virtual_render(mount.virtuals, &call, virtual_find("urls.tsv"), BUILD, &rendering, &err),
+        -EACCES);
+    assert_non_null(strstr(err.text, "the role may not"));
+    assert_string_equal(bucket.tried, "team/" BUILD "/y.tar"); // the newest
+    rendering_unref(render(&mount, "SHA256SUMS"));
+    bucket.trial_error = 0;
+    rendering_unref(render(&mount, "urls.tsv"));
+    unmount(&mount);
+}
+
 // ---- reuse -------------------------------------------------------------------------------------
 
 static void test_reused_for_a_minute(void **state)
@@ -751,6 +788,7 @@ int main(void)
         cmocka_unit_test_setup(test_an_index_costs_a_listing, start),
         cmocka_unit_test_setup(test_report_knows_its_build, start),
         cmocka_unit_test_setup(test_record_of_another_size, start),
+        cmocka_unit_test_setup(test_links_that_do_not_work, start),
         cmocka_unit_test_setup(test_reused_for_a_minute, start),
         cmocka_unit_test_setup(test_ids_are_unique, start),
         cmocka_unit_test_setup(test_same_bytes_same_rendering, start),

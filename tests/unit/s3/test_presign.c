@@ -384,6 +384,81 @@ static void links_that_cannot_be(void **state)
     stop();
 }
 
+// ---- the first link is tried --------------------------------------------------------------
+
+#define REFUSED(status, code, message)                                                             \
+    {                                                                                              \
+        status, "x-amz-request-id: 1\r\n",                                                         \
+            "<Error><Code>" code "</Code><Message>" message "</Message></Error>", 0                \
+    }
+
+static void links_that_would_not_work_are_kept_back(void **state)
+{
+    (void)state;
+    static const struct {
+        struct script_reply reply;
+        const char *words; // NULL: nothing that tells against the link
+        const char *kms_key;
+    } cases[] = {
+        {REFUSED(403, "AccessDenied", "Access Denied"), "lack this permission", NULL},
+        {REFUSED(403, "InvalidAccessKeyId", ""), "role/R signs would not work", NULL},
+        {REFUSED(403, "AccessDenied", "not authorized to perform: kms:Decrypt on resource: K"),
+         "mount with kms_key= and its ARN", NULL},
+        {REFUSED(403, "AccessDenied", "not authorized to perform: kms:Decrypt on resource: K"),
+         "kms_key= lets links use arn:aws:kms:k, and the policies of the role", "arn:aws:kms:k"},
+        {REFUSED(400, "KMS.DisabledException", "K is disabled"), "KMS.DisabledException", NULL},
+        {REFUSED(403, "ExpiredToken", ""), NULL, NULL},
+        {REFUSED(404, "NoSuchKey", ""), NULL, NULL},
+        {REFUSED(503, "SlowDown", ""), NULL, NULL},
+        {{403, NULL, "<html>the proxy says no</html>", 0}, NULL, NULL},
+        {{0}, NULL, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const struct script_reply replies[] = {IN_12_HOURS, cases[i].reply, {206, NULL, "x", 0}};
+        fixture_start(&f, replies, ARRAY_SIZE(replies));
+        struct s3_presigner_options options = options_of(NULL);
+        options.kms_key = cases[i].kms_key;
+        struct s3_session *session = NULL;
+        assert_int_equal(s3_presigner_new(&options, f.client, &f.call, &presigner, &f.err), 0);
+        assert_int_equal(s3_presigner_session(presigner, &f.call, &session, &f.err), 0);
+        int r = s3_presigner_try(presigner, &f.call, session, "jps/x", &f.err);
+        if (r != (cases[i].words ? -EACCES : 0) ||
+            (r < 0 && (!strstr(f.err.text, cases[i].words) || strstr(f.err.text, "X-Amz"))))
+            fail_msg("case %zu: %d, %s", i, r, f.err.text);
+        assert_asked(1, "GET /bkt/jps/x?X-Amz-Algorithm=");
+        script_assert_header(f.script, 1, "Range", "bytes=0-0");
+        script_assert_header(f.script, 1, "Authorization", NULL);
+        // What has not been proven is tried again, and what has is not.
+        for (int again = 0; again < 2; again++)
+            assert_int_equal(s3_presigner_try(presigner, &f.call, session, "jps/x", &f.err), 0);
+        assert_int_equal(script_request_count(f.script), 3);
+        s3_session_unref(session);
+        stop();
+    }
+}
+
+static void links_that_work_are_tried_once(void **state)
+{
+    (void)state;
+    static const struct script_reply proofs[] = {
+        {206, NULL, "x", 0},
+        {200, NULL, "whole", 0},
+        REFUSED(416, "InvalidRange", "empty"),
+        REFUSED(403, "InvalidObjectState", "archived"),
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(proofs); i++) {
+        const struct script_reply replies[] = {IN_12_HOURS, proofs[i]};
+        struct s3_session *session = NULL;
+        assert_int_equal(start(replies, ARRAY_SIZE(replies)), 0);
+        assert_int_equal(s3_presigner_session(presigner, &f.call, &session, &f.err), 0);
+        for (int again = 0; again < 2; again++)
+            assert_int_equal(s3_presigner_try(presigner, &f.call, session, "jps/x", &f.err), 0);
+        assert_int_equal(script_request_count(f.script), 2);
+        s3_session_unref(session);
+        stop();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +475,8 @@ int main(void)
         cmocka_unit_test(a_link),
         cmocka_unit_test(a_link_dies_with_its_session),
         cmocka_unit_test(links_that_cannot_be),
+        cmocka_unit_test(links_that_would_not_work_are_kept_back),
+        cmocka_unit_test(links_that_work_are_tried_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
