@@ -40,7 +40,7 @@ static int receiver_take(void *context, const void *bytes, size_t size)
 }
 
 static int perform_once(struct registry_client *client, struct call *call,
-                        const struct exchange *exchange, const char *url,
+                        const struct exchange *exchange, const char *url, const struct url *parsed,
                         const struct secret *authorization, struct http_response *ret_response,
                         struct err *err)
 {
@@ -59,6 +59,8 @@ static int perform_once(struct registry_client *client, struct call *call,
         .on_bytes = receiver_take,
         .context = &receiver,
         .body_limit = exchange->body_limit,
+        // Whoever named a host in insecure_registry= knows where it leads.
+        .avoids_link_local = !registry_client_may_speak_plain(client, parsed->host, parsed->port),
     };
     int status = http_perform(client->http, call, &request, ret_response, err);
     if (receiver.is_refusal) {
@@ -151,7 +153,8 @@ int registry_exchange(struct registry_client *client, struct call *call,
         return status;
     for (int redirects = 0;; redirects++) {
         name_host(&parsed, ret_end);
-        status = perform_once(client, call, exchange, url, authorization, ret_response, err);
+        status =
+            perform_once(client, call, exchange, url, &parsed, authorization, ret_response, err);
         ret_end->has_answered = ret_end->has_answered || ret_response->status != 0;
         if (status < 0 || !is_redirect(exchange, ret_response->status))
             break;

@@ -242,6 +242,11 @@ static int explain_stop(const struct http_exchange *x, const char *host, struct 
         err_set(err, EIO, "%s closed the connection without an answer", host);
         err->is_retryable = true;
         return -err->errnum;
+    case HTTP_STOP_LINK_LOCAL:
+        return err_set(err, EACCES,
+                       "the name of %s leads to a link-local address, where clouds keep their "
+                       "credentials: it is not asked",
+                       host);
     case HTTP_STOP_MEMORY:
     case HTTP_STOP_NOT:
         break;

@@ -84,6 +84,9 @@ struct http_request {
 
     size_t body_limit; // of response->body; 0: HTTP_BODY_LIMIT. Past it: EFBIG
     bool is_slow;      // has HTTP_SLOW_FACTOR times the client's stall timeout
+    // EACCES rather than a connection to a link-local address, whatever name led there. Where a
+    // proxy stands in between, it is the proxy's address that is looked at.
+    bool avoids_link_local;
 };
 
 // 0 when an HTTP response came back whole, whatever its status (a body that has neither a length

@@ -1,8 +1,11 @@
 #include "base/http_exchange.h"
 
+#include "base/url.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
     RECEIVE_BUFFER_SIZE = 256 * 1024, // bytes; one for each exchange under way
@@ -227,6 +230,19 @@ static int note_connected(void *context, char *remote_ip, char *local_ip, int re
     return CURL_PREREQFUNC_OK;
 }
 
+// The moment at which it shows where a name leads. Looking it up beforehand would not do: the
+// second answer of a hostile name server may be another.
+static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)purpose;
+    struct http_exchange *x = context;
+    if (x->request->avoids_link_local && url_address_is_link_local(&address->addr)) {
+        x->stop = HTTP_STOP_LINK_LOCAL;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 void http_exchange_init(struct http_exchange *x, struct call *call,
                         const struct http_request *request, struct http_response *response)
 {
@@ -292,5 +308,7 @@ CURLcode http_exchange_attach(struct http_exchange *x, CURL *easy)
     SET(CURLOPT_NOPROGRESS, 0L);
     SET(CURLOPT_PREREQFUNCTION, note_connected);
     SET(CURLOPT_PREREQDATA, x);
+    SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    SET(CURLOPT_OPENSOCKETDATA, x);
     return code;
 }

@@ -16,7 +16,8 @@ enum http_stop {
     HTTP_STOP_HEADERS, // past HTTP_HEADERS_LIMIT
     HTTP_STOP_BODY,    // past the body's limit
     HTTP_STOP_MEMORY,
-    HTTP_STOP_REPEATED, // libcurl was about to send the request a second time
+    HTTP_STOP_REPEATED,   // libcurl was about to send the request a second time
+    HTTP_STOP_LINK_LOCAL, // the name led to an address that the request avoids
 };
 
 struct http_exchange {

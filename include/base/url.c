@@ -238,13 +238,33 @@ static bool is_link_local_ipv4(uint32_t ipv4)
     return ipv4 >> 16 == 0xA9FE; // 169.254
 }
 
-// Link-local is what must not be reached, so in doubt the answer is yes: also the forms that
-// inet_aton takes (decimal, octal, hexadecimal, fewer parts), a dot behind, and the translated
-// forms of IPv6.
-bool url_host_is_link_local(const char *host)
+// Also the translated forms of IPv4.
+static bool is_link_local_ipv6(const struct in6_addr *ipv6)
 {
     static const uint8_t metadata_prefix[] = {0xFD, 0x00, 0x0E, 0xC2}; // fd00:ec2::/32
     static const uint8_t nat64_prefix[12] = {0x00, 0x64, 0xFF, 0x9B};  // 64:ff9b::/96
+    uint32_t inner;
+    memcpy(&inner, &ipv6->s6_addr[12], sizeof(inner));
+    if (IN6_IS_ADDR_V4MAPPED(ipv6) || IN6_IS_ADDR_V4COMPAT(ipv6) ||
+        memcmp(ipv6->s6_addr, nat64_prefix, sizeof(nat64_prefix)) == 0)
+        return is_link_local_ipv4(ntohl(inner));
+    return IN6_IS_ADDR_LINKLOCAL(ipv6) ||
+           memcmp(ipv6->s6_addr, metadata_prefix, sizeof(metadata_prefix)) == 0;
+}
+
+bool url_address_is_link_local(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET)
+        return is_link_local_ipv4(
+            ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr));
+    return address->sa_family == AF_INET6 &&
+           is_link_local_ipv6(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
+}
+
+// Link-local is what must not be reached, so in doubt the answer is yes: also the forms that
+// inet_aton takes (decimal, octal, hexadecimal, fewer parts), and a dot behind.
+bool url_host_is_link_local(const char *host)
+{
     char text[64] = "";
     size_t size = strlen(host);
     if (size >= sizeof(text))
@@ -257,15 +277,7 @@ bool url_host_is_link_local(const char *host)
     if (inet_aton(text, &ipv4) != 0)
         return is_link_local_ipv4(ntohl(ipv4.s_addr));
     struct in6_addr ipv6;
-    if (!parse_ipv6(text, &ipv6))
-        return false;
-    uint32_t inner;
-    memcpy(&inner, &ipv6.s6_addr[12], sizeof(inner));
-    if (IN6_IS_ADDR_V4MAPPED(&ipv6) || IN6_IS_ADDR_V4COMPAT(&ipv6) ||
-        memcmp(ipv6.s6_addr, nat64_prefix, sizeof(nat64_prefix)) == 0)
-        return is_link_local_ipv4(ntohl(inner));
-    return IN6_IS_ADDR_LINKLOCAL(&ipv6) ||
-           memcmp(ipv6.s6_addr, metadata_prefix, sizeof(metadata_prefix)) == 0;
+    return parse_ipv6(text, &ipv6) && is_link_local_ipv6(&ipv6);
 }
 
 const char *url_without_query(const char *text, char *buffer, size_t buffer_size)

@@ -35,8 +35,11 @@ bool url_same_origin(const struct url *a, const struct url *b);
 // to these. Names that merely look alike ("127.evil.com") are none.
 bool url_host_is_loopback(const char *host);
 // 169.254.0.0/16 in any notation, fe80::/10, and fd00:ec2::/32, where AWS has its metadata
-// addresses: no redirect may lead there. A name that resolves to one is not seen through.
+// addresses: no redirect may lead there. A name that resolves to one is not seen through; that is
+// for whoever connects, with url_address_is_link_local.
 bool url_host_is_link_local(const char *host);
+struct sockaddr;
+bool url_address_is_link_local(const struct sockaddr *address);
 
 // The text up to '?' and without user name and password, for logs and sentences: what follows
 // may be a signature.
