@@ -3,18 +3,26 @@
 #include "mount.h"
 #include "options.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 // Credentials are in this process's memory: no core dump, and no other process of the same user
-// may look into it.
+// may look into it. Root can have it dumped all the same (gcore): then without its memory's
+// contents, since copies of secrets are in buffers of libraries as well.
 static void keep_memory_private(void)
 {
     const struct rlimit none = {0};
     setrlimit(RLIMIT_CORE, &none);
+    int filter = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC); // core(5)
+    if (filter >= 0) {
+        (void)!write(filter, "0", 1); // best effort: no dump is written anyway
+        close(filter);
+    }
     prctl(PR_SET_DUMPABLE, 0);
 }
 

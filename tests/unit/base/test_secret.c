@@ -1,11 +1,15 @@
 #include "test.h"
 
+#include "base/scope.h"
 #include "base/secret.h"
 #include "fault_memory.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static void copies(void **state)
 {
@@ -85,6 +89,47 @@ static void stays_out_of_core_dumps(void **state)
     assert_true(is_left_out);
 }
 
+// What secret.c gives back to the kernel is looked at on its way there.
+static size_t released_size;
+static bool was_wiped;
+
+int munmap(void *region, size_t size)
+{
+    static const char zeros[2 * 4096];
+    released_size = size;
+    was_wiped = size <= sizeof(zeros) && memcmp(region, zeros, size) == 0;
+    return (int)syscall(SYS_munmap, region, size);
+}
+
+static void wiped_on_release(void **state)
+{
+    (void)state;
+    static char text[5000];
+    memset(text, 'x', sizeof(text));
+    struct secret *secrets[] = {
+        secret_new(text, sizeof(text)),
+        secret_from_text("hush"),
+        secret_join("Basic ", "aHVzaA==", NULL),
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(secrets); i++) {
+        size_t size = secret_size(secrets[i]);
+        was_wiped = false;
+        secret_free(secrets[i]);
+        assert_true(was_wiped);
+        assert_true(released_size > size);
+    }
+    { // at the end of a scope as well
+        was_wiped = false;
+        auto_secret struct secret *secret = secret_from_text("hush");
+        assert_non_null(secret);
+    }
+    assert_true(was_wiped);
+
+    char buffer[] = "hush";
+    secret_wipe(buffer, sizeof(buffer));
+    assert_memory_equal(buffer, "\0\0\0\0", sizeof(buffer));
+}
+
 static void out_of_memory(void **state)
 {
     (void)state;
@@ -106,6 +151,7 @@ int main(void)
         cmocka_unit_test(bytes_with_nul_and_many_pages),
         cmocka_unit_test(joins),
         cmocka_unit_test(stays_out_of_core_dumps),
+        cmocka_unit_test(wiped_on_release),
         cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests_name("base/secret", tests, NULL, NULL);
