@@ -19,25 +19,12 @@
 
 // ---- create -------------------------------------------------------------------------------
 
-static int on_created(void *context, const char *path, const char *text, struct err *err)
-{
-    struct s3_upload *upload = context;
-    if (strcmp(path, "InitiateMultipartUploadResult/UploadId") != 0)
-        return 0;
-    if (strlen(text) >= sizeof(upload->id))
-        return err_set(err, EPROTO, "an upload id of %zu bytes", strlen(text));
-    memcpy(upload->id, text, strlen(text) + 1);
-    return 0;
-}
-
 static int read_created(void *context, struct s3_reply *reply, struct err *err)
 {
     struct s3_upload *upload = context;
-    upload->id[0] = '\0';
-    int r = s3_reply_read(reply, on_created, upload, err);
-    if (r == 0 && !*upload->id)
-        r = err_set(err, EPROTO, "the store gives no upload id");
-    return r;
+    const struct s3_reply_field field = {"InitiateMultipartUploadResult/UploadId", "an upload id",
+                                         upload->id, sizeof(upload->id)};
+    return s3_reply_read_field(reply, &field, err);
 }
 
 int s3_multipart_create(struct s3_client *client, struct call *call, const struct s3_put *put,
@@ -114,25 +101,12 @@ int s3_multipart_upload_part(struct s3_client *client, struct call *call,
     return r;
 }
 
-static int on_copied(void *context, const char *path, const char *text, struct err *err)
-{
-    struct s3_part *part = context;
-    if (strcmp(path, "CopyPartResult/ETag") != 0)
-        return 0;
-    if (strlen(text) >= sizeof(part->etag))
-        return err_set(err, EPROTO, "an ETag of %zu bytes", strlen(text));
-    memcpy(part->etag, text, strlen(text) + 1);
-    return 0;
-}
-
 static int read_copied(void *context, struct s3_reply *reply, struct err *err)
 {
     struct s3_part *part = context;
-    part->etag[0] = '\0';
-    int r = s3_reply_read(reply, on_copied, part, err);
-    if (r == 0 && !*part->etag)
-        r = err_set(err, EPROTO, "the store answers without an ETag");
-    return r;
+    const struct s3_reply_field field = {"CopyPartResult/ETag", "an ETag", part->etag,
+                                         sizeof(part->etag)};
+    return s3_reply_read_field(reply, &field, err);
 }
 
 int s3_multipart_copy_part(struct s3_client *client, struct call *call,

@@ -28,25 +28,12 @@ struct copying {
     char etag[S3_ETAG_SIZE];
 };
 
-static int on_copied(void *context, const char *path, const char *text, struct err *err)
-{
-    char *etag = context;
-    if (strcmp(path, "CopyObjectResult/ETag") != 0)
-        return 0;
-    if (strlen(text) >= S3_ETAG_SIZE)
-        return err_set(err, EPROTO, "an ETag of %zu bytes", strlen(text));
-    memcpy(etag, text, strlen(text) + 1);
-    return 0;
-}
-
 static int read_copied(void *context, struct s3_reply *reply, struct err *err)
 {
     struct copying *copying = context;
-    copying->etag[0] = '\0';
-    int r = s3_reply_read(reply, on_copied, copying->etag, err);
-    if (r == 0 && !*copying->etag)
-        r = err_set(err, EPROTO, "the store answers without an ETag");
-    return r;
+    const struct s3_reply_field field = {"CopyObjectResult/ETag", "an ETag", copying->etag,
+                                         sizeof(copying->etag)};
+    return s3_reply_read_field(reply, &field, err);
 }
 
 static bool is_settled(void *context)

@@ -431,6 +431,28 @@ int s3_reply_read(struct s3_reply *reply, xml_on_element *on_element, void *cont
     return r < 0 ? -err->errnum : 0;
 }
 
+static int on_element(void *context, const char *path, const char *text, struct err *err)
+{
+    const struct s3_reply_field *field = context;
+    size_t size = strlen(text) + 1;
+    if (strcmp(path, field->path) != 0)
+        return 0;
+    if (size > field->text_size)
+        return err_set(err, EPROTO, "%s of %zu bytes", field->what, size - 1);
+    memcpy(field->text, text, size);
+    return 0;
+}
+
+int s3_reply_read_field(struct s3_reply *reply, const struct s3_reply_field *field, struct err *err)
+{
+    struct s3_reply_field wanted = *field;
+    field->text[0] = '\0';
+    int r = s3_reply_read(reply, on_element, &wanted, err);
+    if (r == 0 && field->text[0] == '\0')
+        r = err_set(err, EPROTO, "the store answers without %s", field->what);
+    return r;
+}
+
 void s3_reply_done(struct s3_reply *reply)
 {
     // An answer of STS holds secrets.

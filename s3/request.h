@@ -93,6 +93,16 @@ static inline void s3_reply_scope(struct s3_reply *reply)
 int s3_reply_read(struct s3_reply *reply, xml_on_element *on_element, void *context,
                   struct err *err);
 
+// One element of the answer's XML, which has to be there. EPROTO where it is not, or is too long.
+struct s3_reply_field {
+    const char *path; // of the element (xml.h)
+    const char *what; // it is, for sentences: "an ETag"
+    char *text;       // filled in
+    size_t text_size; // with its end
+};
+int s3_reply_read_field(struct s3_reply *reply, const struct s3_reply_field *field,
+                        struct err *err);
+
 // "bucket/key", for sentences: written into buffer, cut where it does not fit.
 const char *s3_request_subject(const struct s3_service *service, const struct s3_request *request,
                                char *buffer, size_t buffer_size);
