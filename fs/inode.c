@@ -327,17 +327,33 @@ struct inode *inode_of_writer(struct inodes *inodes, const char *directory, cons
     return add_loner(inodes, inode);
 }
 
-void inode_detach(struct inodes *inodes, struct inode *inode)
+struct inode *inode_to_write(struct inodes *inodes, const struct inode *inode)
+{
+    if (inode->kind != INODE_OBJECT)
+        return inode_of_writer(inodes, inode->directory, inode->name);
+    struct inode *own = make(INODE_OBJECT, inode->directory, inode->name);
+    if (!own)
+        return NULL;
+    own->size_bytes = inode->size_bytes;
+    own->modified_ms = inode->modified_ms;
+    own->etag = strdup(inode->etag);
+    if (!own->etag) {
+        free_inode(own);
+        return NULL;
+    }
+    atomic_store(&own->is_written, true);
+    atomic_store(&own->written_size, own->size_bytes);
+    own = add_loner(inodes, own);
+    own->number = inode->number; // nobody shall take them for two files
+    return own;
+}
+
+struct inode *inode_look_up(struct inodes *inodes, struct inode *inode)
 {
     pthread_mutex_lock(&inodes->lock);
-    char *key = inode->in_table.key;
-    if (key) {
-        unlink_locked(inodes, inode);
-        inode->in_table.key = NULL;
-        link_locked(inodes, inode);
-    }
+    inode->in_table.lookups++;
     pthread_mutex_unlock(&inodes->lock);
-    free(key);
+    return inode;
 }
 
 static void let_go(struct inodes *inodes, struct inode *inode, uint64_t lookups,

@@ -6,9 +6,8 @@
 // invalidated. While the kernel holds one, the same thing is found again under the same number (a
 // process's working directory stays what it is). Two kinds are different: a live file
 // (status.tsv), which is rendered anew by every open, and a writer's inode, which belongs to one
-// open for writing and is found by no name. An object's inode that is opened for writing is
-// detached for the same reason: a write that waits holds the inode's lock, and nobody else shall
-// meet it.
+// open for writing and is found by no name: a write that waits holds the inode's lock, and O_TRUNC
+// makes the kernel forget its size, which nobody else shall meet.
 //
 // The kernel's hold is counted in lookups; each function that hands out an inode counts one, for
 // the entry that is about to be replied (inode_forget takes it back if the reply did not get
@@ -47,7 +46,7 @@ struct inode {
     struct err *failure;             // why: what open answers
 
     // Set by whoever has it open for writing.
-    atomic_bool is_written;             // WRITER, and an OBJECT that was detached to be written
+    atomic_bool is_written;             // WRITER, and an OBJECT of inode_to_write
     atomic_uint_least64_t written_size; // then st_size
     atomic_bool is_touched;             // its times were set meanwhile
 
@@ -89,8 +88,10 @@ struct inode *inode_of_live(struct inodes *inodes, const char *directory,
                             const struct virtual_file *file);
 struct inode *inode_of_writer(struct inodes *inodes, const char *directory, const char *name);
 
-// From now on found by no name: the next look hands out another inode for the same version.
-void inode_detach(struct inodes *inodes, struct inode *inode);
+// For one open for writing of what the inode shows: of the same version, found by no name.
+struct inode *inode_to_write(struct inodes *inodes, const struct inode *inode);
+// Hands it out once more; whoever asks has a reference.
+struct inode *inode_look_up(struct inodes *inodes, struct inode *inode);
 void inode_forget(struct inodes *inodes, struct inode *inode, uint64_t lookups);
 struct inode *inode_ref(struct inodes *inodes, struct inode *inode);
 void inode_unref(struct inodes *inodes, struct inode *inode); // accepts NULL

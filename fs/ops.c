@@ -61,6 +61,8 @@ void ops_free(struct ops *ops)
     if (!ops)
         return;
     ops_stop_watcher(ops);
+    if (ops->inodes) // else it never began
+        ops_forget_reopenings(ops);
     handles_free(ops->handles);
     inodes_free(ops->inodes);
     pthread_cond_destroy(&ops->has_parked_changed);
@@ -187,7 +189,7 @@ struct fuse_entry_param ops_listed_entry(struct ops *ops, struct inode *inode)
     const struct options *options = ops->service->options;
     struct fuse_entry_param entry = ops_entry(ops, inode);
     if (inode->kind == INODE_OBJECT && !options->may_overwrite && options->list_ttl_ms > 0 &&
-        !path_is_reference_file(inode->name) && !atomic_load(&inode->is_written)) {
+        !path_is_reference_file(inode->name)) {
         entry.entry_timeout = (double)options->list_ttl_ms / 1000;
         atomic_store(&inode->is_entry_kept, true);
     }
@@ -201,8 +203,6 @@ bool ops_is_entry_old(fuse_req_t req, const struct inode *inode)
     struct err err = {0};
     if (inode->kind != INODE_OBJECT || !atomic_load(&inode->is_entry_kept))
         return false;
-    if (atomic_load(&inode->is_written))
-        return true;
     struct ops_call blocking;
     ops_call_begin(&blocking, req);
     (void)tree_lookup(ops_of(req)->service->tree, &blocking.call, inode->directory, inode->name,
@@ -311,6 +311,14 @@ static int find(struct ops *ops, struct call *call, const char *directory, const
     return error;
 }
 
+static void reply_entry(fuse_req_t req, struct inode *inode)
+{
+    struct ops *ops = ops_of(req);
+    struct fuse_entry_param entry = ops_entry(ops, inode);
+    if (fuse_reply_entry(req, &entry) < 0)
+        inode_forget(ops->inodes, inode, 1); // interrupted: the kernel never saw it
+}
+
 // Valid replies: entry, err.
 static void ops_lookup(fuse_req_t req, fuse_ino_t parent_id, const char *name)
 {
@@ -319,6 +327,10 @@ static void ops_lookup(fuse_req_t req, fuse_ino_t parent_id, const char *name)
     struct inode *inode = NULL;
     struct err err = {0};
     struct ops_call blocking;
+    if ((inode = ops_look_again(req, parent->directory, name))) {
+        reply_entry(req, inode);
+        return;
+    }
     // cp -r creates what it finds in the source, and takes an existing name in a directory that it
     // has just made for an error.
     if (atomic_load(&parent->maker) && ops_is_regenerated(req, parent->directory, name) &&
@@ -335,9 +347,7 @@ static void ops_lookup(fuse_req_t req, fuse_ino_t parent_id, const char *name)
         ops_refuse(req, "lookup failed", &err, parent->directory, name);
         return;
     }
-    struct fuse_entry_param entry = ops_entry(ops, inode);
-    if (fuse_reply_entry(req, &entry) < 0)
-        inode_forget(ops->inodes, inode, 1); // interrupted: the kernel never saw it
+    reply_entry(req, inode);
 }
 
 // Valid replies: none.

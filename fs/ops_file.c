@@ -78,12 +78,12 @@ void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 {
     struct ops *ops = ops_of(req);
     struct inode *inode = ops_inode(req, id);
-    if (ops_is_entry_old(req, inode)) {
-        fuse_reply_err(req, ESTALE);
-        return;
-    }
     if ((file->flags & O_ACCMODE) != O_RDONLY) {
         ops_open_writing(req, inode, file);
+        return;
+    }
+    if (ops_is_entry_old(req, inode)) {
+        fuse_reply_err(req, ESTALE);
         return;
     }
     struct handle *handle = NULL;

@@ -14,6 +14,7 @@
 struct ops_call;
 struct ops_parked;
 struct ops_reading;
+struct ops_reopening;
 
 // Lock order: none of these locks is held while another is taken (but the readers', to abandon a
 // read), or while anything is replied.
@@ -30,6 +31,7 @@ struct ops {
     struct ops_call *calls;            // blocking now
     struct ops_parked *parked;         // waiting for a publish
     struct ops_reading *readings;      // waiting for bytes
+    struct ops_reopening *reopenings;  // opens for writing that were sent back
     unsigned leaving;                  // answered, and still letting go of what they hold
     pthread_cond_t has_parked_changed; // one was handed in, or has let go of everything
     bool has_watcher;
@@ -130,6 +132,15 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t id, size_t size);
 void ops_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const char *value, size_t size,
                   int flags);
 void ops_removexattr(fuse_req_t req, fuse_ino_t id, const char *name);
+
+// ops_reopen.c
+// What to answer to an open for writing of an inode that others may know: an errno. The caller's
+// next looks at the name are given one of its own.
+int ops_send_back(fuse_req_t req, struct inode *inode);
+// That inode, handed out, where the caller was sent back for it; or NULL.
+struct inode *ops_look_again(fuse_req_t req, const char *directory, const char *name);
+void ops_has_come_back(struct ops *ops, const struct inode *inode);
+void ops_forget_reopenings(struct ops *ops);
 
 // ops_write.c
 void ops_create(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode,

@@ -329,21 +329,18 @@ void ops_open_writing(fuse_req_t req, struct inode *inode, struct fuse_file_info
         ops_refuse(req, "cannot be written", &err, inode->directory, inode->name);
         return;
     }
-    // From now on others shall not meet this inode: the kernel looks the name up, and keeps it no
-    // longer; then this comes again.
-    if (inode->kind == INODE_OBJECT && atomic_exchange(&inode->is_entry_kept, false)) {
-        fuse_reply_err(req, ESTALE);
+    if (!atomic_load(&inode->is_written)) {
+        fuse_reply_err(req, ops_send_back(req, inode));
         return;
     }
+    ops_has_come_back(ops, inode);
     bool is_fresh = inode->kind == INODE_WRITER || (file->flags & O_TRUNC);
     struct handle *handle = new_writing(req, inode, is_fresh, is_discarded);
     if (!handle) {
         fuse_reply_err(req, ENOMEM);
         return;
     }
-    inode_detach(ops->inodes, inode);
     atomic_store(&inode->written_size, is_fresh ? 0 : inode->size_bytes);
-    atomic_store(&inode->is_written, true);
     file->fh = (uint64_t)(uintptr_t)handle;
     file->direct_io = 1;
     if (fuse_reply_open(req, file) < 0)

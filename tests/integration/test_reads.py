@@ -180,6 +180,36 @@ def test_a_file_that_is_deleted_while_open_is_stale(mount, put, s3, bucket):
         assert caught.value.errno == errno.ESTALE
 
 
+@pytest.mark.semantics(207)
+def test_who_reads_a_file_is_not_met_by_who_writes_its_name(mount, put, tmp_path):
+    """O_TRUNC makes the kernel forget the size of what is opened so."""
+    data = images.random_bytes(3 * MIB, 7)
+    put("b/x.tar", data)
+    (tmp_path / "same").write_bytes(data)
+    (tmp_path / "other").write_bytes(b"other")
+    there = mount()
+    path = there.path / "b/x.tar"
+    list(os.scandir(there.path / "b"))
+    for source, status in ("same", 0), ("other", 1), ("same", 0):
+        with open(path, "rb", buffering=0) as file, \
+                mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            assert os.pread(file.fileno(), 1, 0) == data[:1]
+            assert there.run("cp", tmp_path / source, path).returncode == status
+            assert os.fstat(file.fileno()).st_size == len(data)
+            assert file.read() == data
+            assert mapped[:] == data
+    with open(there.path / "b/SHA256SUMS", "rb", buffering=0) as file:
+        expected = os.pread(file.fileno(), 1000, 0)
+        assert there.run("cp", "-r", there.path / "b", there.path / "c").returncode == 0
+        assert there.run("cp", there.path / "b/SHA256SUMS",
+                             there.path / "c/SHA256SUMS").returncode == 0
+        with open(there.path / "c/SHA256SUMS", "rb", buffering=0) as copied:
+            shown = os.pread(copied.fileno(), 1000, 0)
+            there.run("cp", there.path / "b/SHA256SUMS", there.path / "c/SHA256SUMS")
+            assert shown and os.pread(copied.fileno(), 1000, 0) == shown
+        assert os.pread(file.fileno(), 1000, 0) == expected
+
+
 @contextlib.contextmanager
 def held_read(there, line):
     """A cat that waits for a store that does not answer: with a read of its own,

@@ -133,19 +133,25 @@ static void test_forgotten(void **state)
     assert_int_equal(renderings_held, 0);
 }
 
-static void test_detached(void **state)
+static void test_to_write(void **state)
 {
     (void)state;
     struct inodes *inodes = table();
     struct tree_entry entry = object("images.ref", "\"1\"");
-    struct inode *written = inode_of_object(inodes, "d", &entry);
-    inode_detach(inodes, written);
-    inode_detach(inodes, written); // already
-    struct inode *found = inode_of_object(inodes, "d", &entry);
-    assert_ptr_not_equal(found, written);
-    assert_int_equal(found->number, written->number); // it is the same version
-    inode_forget(inodes, written, 1);
-    assert_ptr_equal(inode_of_object(inodes, "d", &entry), found);
+    struct inode *known = inode_of_object(inodes, "d", &entry);
+    struct inode *own = inode_to_write(inodes, known);
+    assert_ptr_not_equal(own, known);
+    assert_int_equal(own->number, known->number); // it is the same version
+    assert_string_equal(own->etag, known->etag);
+    assert_false(inode_is_immutable(own));
+    assert_true(inode_is_immutable(known));
+    assert_ptr_equal(inode_of_object(inodes, "d", &entry), known);
+    assert_ptr_equal(inode_look_up(inodes, own), own);
+    inode_forget(inodes, own, 2);
+
+    struct rendering rendering = {.bytes = "x", .size = 1, .id = 5};
+    known = inode_of_rendering(inodes, "d", &urls_tsv, &rendering);
+    assert_int_equal(inode_to_write(inodes, known)->kind, INODE_WRITER);
     inodes_free(inodes);
 }
 
@@ -284,7 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_root),       cmocka_unit_test(test_one_version_is_one_inode),
-        cmocka_unit_test(test_forgotten),  cmocka_unit_test(test_detached),
+        cmocka_unit_test(test_forgotten),  cmocka_unit_test(test_to_write),
         cmocka_unit_test(test_loners),     cmocka_unit_test(test_many),
         cmocka_unit_test(test_attributes), cmocka_unit_test(test_written),
         cmocka_unit_test(test_no_memory),
