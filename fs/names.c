@@ -121,7 +121,6 @@ static int replace_directory(struct service *service, struct call *call,
 static int is_same(struct service *service, struct call *call, const struct names_move *move,
                    bool *ret_is_same, struct err *err)
 {
-    const struct completion_place place = service_completion_place(service);
     auto_free char *key = tree_key(service->tree, move->directory, move->name);
     auto_free char *new_key = tree_key(service->tree, move->new_directory, move->new_name);
     struct s3_head head = {0}, other = {0};
@@ -131,7 +130,7 @@ static int is_same(struct service *service, struct call *call, const struct name
     if (error == 0)
         error = s3_object_head(service->client, call, new_key, &other, err);
     if (error == 0)
-        *ret_is_same = copy_is_same(&place, call, &(struct copy_side){key, &head, NULL},
+        *ret_is_same = copy_is_same(&service->place, call, &(struct copy_side){key, &head, NULL},
                                     &(struct copy_side){new_key, &other, NULL});
     s3_head_done(&head);
     s3_head_done(&other);

@@ -217,67 +217,31 @@ static int open_intents(struct service *service, struct err *err)
     return intents_new(&options, &service->intents, err);
 }
 
-struct completion_place service_completion_place(struct service *service)
+static void fill_place(struct service *service)
 {
-    return (struct completion_place){
+    service->place = (struct store_place){
         .client = service->client,
-        .claims = &service->claims,
         .prefix = service->options->prefix,
-        .is_record_refused = &service->is_record_refused,
+        .tree = service->tree,
+        .status = service->status,
+        .records = service->records,
+        .intents = service->intents,
+        .memory = service->memory,
+        .clock = service->clock,
+        .parallel = service->options->parallel,
+        .may_overwrite = service->options->may_overwrite,
+        .claims = {.client = service->client, .prefix = service->options->prefix},
     };
 }
 
 static int open_engine(struct service *service, struct err *err)
 {
     const struct publish_engine_options options = {
-        .client = service->client,
+        .store = &service->place,
         .registry = service->registry,
-        .tree = service->tree,
-        .status = service->status,
-        .records = service->records,
-        .intents = service->intents,
-        .completion = service_completion_place(service),
-        .memory = service->memory,
-        .clock = service->clock,
         .defaults = {.platform = service->options->platform, .format = service->options->format},
-        .parallel = service->options->parallel,
-        .may_overwrite = service->options->may_overwrite,
     };
     return publish_engine_new(&options, &service->engine, err);
-}
-
-static int open_uploads(struct service *service, struct err *err)
-{
-    const struct upload_engine_options options = {
-        .client = service->client,
-        .tree = service->tree,
-        .status = service->status,
-        .intents = service->intents,
-        .records = service->records,
-        .place = service_completion_place(service),
-        .memory = service->memory,
-        .clock = service->clock,
-        .parallel = service->options->parallel,
-        .may_overwrite = service->options->may_overwrite,
-    };
-    return upload_engine_new(&options, &service->uploads, err);
-}
-
-static int open_copies(struct service *service, struct err *err)
-{
-    const struct copy_engine_options options = {
-        .client = service->client,
-        .tree = service->tree,
-        .status = service->status,
-        .intents = service->intents,
-        .records = service->records,
-        .place = service_completion_place(service),
-        .uploads = service->uploads,
-        .clock = service->clock,
-        .parallel = service->options->parallel,
-        .may_overwrite = service->options->may_overwrite,
-    };
-    return copy_engine_new(&options, &service->copies, err);
 }
 
 static int open_virtuals(struct service *service, struct err *err)
@@ -299,8 +263,6 @@ static int open_virtuals(struct service *service, struct err *err)
 
 static int open_rooms(struct service *service, struct err *err)
 {
-    service->claims =
-        (struct claims){.client = service->client, .prefix = service->options->prefix};
     int error = open_registry(service, err);
     if (error == 0)
         error = open_tree(service, err);
@@ -313,12 +275,13 @@ static int open_rooms(struct service *service, struct err *err)
         error = err_no_memory(err);
     if (error == 0)
         error = open_intents(service, err);
+    fill_place(service);
     if (error == 0)
         error = open_engine(service, err);
     if (error == 0)
-        error = open_uploads(service, err);
+        error = upload_engine_new(&service->place, &service->uploads, err);
     if (error == 0)
-        error = open_copies(service, err);
+        error = copy_engine_new(&service->place, service->uploads, &service->copies, err);
     if (error == 0)
         error = open_virtuals(service, err);
     if (error == 0)

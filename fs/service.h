@@ -43,8 +43,7 @@ struct service {
     struct intents *intents;
     struct memory *memory;
     struct publish_engine *engine;
-    struct claims claims;
-    atomic_bool is_record_refused; // and that has been told
+    struct store_place place; // what engine, uploads and copies work with
     struct upload_engine *uploads;
     struct copy_engine *copies;
     struct virtuals *virtuals;
@@ -58,7 +57,5 @@ struct service {
 // links can live). Starts threads.
 int service_open(const struct options *options, const struct clock *clock, struct call *call,
                  struct service **ret_service, struct err *err);
-// What every upload's completion needs.
-struct completion_place service_completion_place(struct service *service);
 // Cancels publishes under way and waits until they have been undone. Accepts NULL and half-opened.
 void service_close(struct service *service);

@@ -10,16 +10,17 @@
 
 // ---- the engine --------------------------------------------------------------------------------
 
-int copy_engine_new(const struct copy_engine_options *options, struct copy_engine **ret_engine,
-                    struct err *err)
+int copy_engine_new(struct store_place *place, struct upload_engine *uploads,
+                    struct copy_engine **ret_engine, struct err *err)
 {
     struct copy_engine *engine = calloc(1, sizeof(*engine));
     if (!engine)
         return err_no_memory(err);
-    engine->options = *options;
+    engine->place = place;
+    engine->uploads = uploads;
     pthread_mutex_init(&engine->lock, NULL);
     pthread_cond_init(&engine->has_ended, NULL);
-    if (workers_new("copy", options->parallel, &engine->workers, err) < 0) {
+    if (workers_new("copy", place->parallel, &engine->workers, err) < 0) {
         copy_engine_free(engine);
         return -err->errnum;
     }
@@ -317,18 +318,18 @@ static const struct writer_methods methods = {
 
 static int fill(struct copy *copy, const struct copy_request *request, struct err *err)
 {
-    const struct copy_engine_options *options = &copy->engine->options;
+    const struct store_place *place = copy->engine->place;
     copy->who = request->who;
     copy->directory = strdup(request->directory);
     copy->name = strdup(request->name);
-    copy->key = tree_key(options->tree, request->directory, request->name);
+    copy->key = tree_key(place->tree, request->directory, request->name);
     copy->source = (struct writer_source){strdup(request->source.key), strdup(request->source.etag),
                                           request->source.size_bytes};
-    copy->movers = calloc((size_t)options->parallel, sizeof(*copy->movers));
+    copy->movers = calloc((size_t)place->parallel, sizeof(*copy->movers));
     if (!copy->directory || !copy->name || !copy->key || !copy->source.key || !copy->source.etag ||
         !copy->movers)
         return err_no_memory(err);
-    if (write_intent_new(options->intents, request->directory, &copy->intent, err) < 0 ||
+    if (write_intent_new(place->intents, request->directory, &copy->intent, err) < 0 ||
         write_intent_add(copy->intent, request->name, err) < 0)
         return -err->errnum;
     return 0;
@@ -343,8 +344,8 @@ int copy_new(struct copy_engine *engine, const struct copy_request *request,
     copy->engine = engine;
     copy->writer.methods = &methods;
     pthread_mutex_init(&copy->lock, NULL);
-    call_init(&copy->call, engine->options.clock);
-    call_init(&copy->closing_call, engine->options.clock);
+    call_init(&copy->call, engine->place->clock);
+    call_init(&copy->closing_call, engine->place->clock);
     copy->call.on_retry = copy->closing_call.on_retry = log_retry;
     copy->call.context = copy->closing_call.context = copy;
     if (fill(copy, request, err) < 0) {

@@ -15,14 +15,11 @@
 #pragma once
 
 #include "../audit.h"
-#include "../publish/completion.h"
-#include "../publish/intents.h"
-#include "../publish/record_cache.h"
-#include "../publish/status.h"
-#include "../tree.h"
+#include "../publish/record.h"
+#include "../publish/store_place.h"
 #include "../upload/upload.h"
 #include "../writer.h"
-#include "base/clock.h"
+#include "base/call.h"
 #include "base/err.h"
 #include "s3.h"
 
@@ -35,20 +32,9 @@
 
 struct copy_engine; // the copies of one mount
 
-struct copy_engine_options { // all the caller's
-    struct s3_client *client;
-    struct tree *tree;
-    struct status *status;
-    struct intents *intents;
-    struct record_cache *records;
-    struct completion_place place;
-    struct upload_engine *uploads; // into which is poured
-    const struct clock *clock;
-    int parallel; // parts at once
-    bool may_overwrite;
-};
-int copy_engine_new(const struct copy_engine_options *options, struct copy_engine **ret_engine,
-                    struct err *err);
+// uploads: into which is poured; the caller's.
+int copy_engine_new(struct store_place *place, struct upload_engine *uploads,
+                    struct copy_engine **ret_engine, struct err *err);
 // Cancels what is under way and waits until it has been undone. Accepts NULL.
 void copy_engine_free(struct copy_engine *engine);
 
@@ -68,8 +54,8 @@ struct copy_side {
     const struct s3_head *head;
     const struct record *record; // or NULL: then it is looked for where needed
 };
-bool copy_is_same(const struct completion_place *place, struct call *call,
-                  const struct copy_side *a, const struct copy_side *b);
+bool copy_is_same(const struct store_place *place, struct call *call, const struct copy_side *a,
+                  const struct copy_side *b);
 
 // How large the parts are: about as many as run at once, each within bounds, at most S3_PARTS_MAX.
 // Pure.

@@ -56,7 +56,7 @@ static int pour_into(struct copy *copy, struct call *call, struct writer *upload
     struct pouring pouring = {.upload = upload, .call = call};
     pthread_mutex_init(&pouring.lock, NULL);
     call_wait_init(&pouring.is_answered);
-    int error = s3_object_read(copy->engine->options.client, call, copy->source.key,
+    int error = s3_object_read(copy->engine->place->client, call, copy->source.key,
                                copy->source.etag, 0, copy->taken_bytes, pour_bytes, &pouring, err);
     if (error < 0 && !err->errnum) // the upload's own, which has said why
         err_set(err, -error, "its bytes could not be stored");
@@ -75,7 +75,7 @@ int copy_pour(struct copy *copy, struct call *call, struct err *err)
         .is_fresh = true,
     };
     struct writer *upload = NULL;
-    int error = upload_new(copy->engine->options.uploads, &request, &upload, err);
+    int error = upload_new(copy->engine->uploads, &request, &upload, err);
     if (error == 0)
         error = pour_into(copy, call, upload, err);
     if (error < 0 && error != -EINTR)

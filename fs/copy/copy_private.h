@@ -4,14 +4,18 @@
 
 #include "copy.h"
 
+#include "../publish/completion.h"
+#include "../publish/intents.h"
 #include "../workers.h"
 #include "base/call.h"
+#include "s3.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 struct copy_engine {
-    struct copy_engine_options options;
+    struct store_place *place;
+    struct upload_engine *uploads;
     struct workers *workers;
     pthread_mutex_t lock; // guards what follows
     pthread_cond_t has_ended;

@@ -38,7 +38,7 @@ static bool is_same_origin(const struct copy_side *a, const struct copy_side *b)
 }
 
 // NULL where there is none, or it cannot be had. *ret_loaded is the caller's.
-static const struct record *find_record(const struct completion_place *place, struct call *call,
+static const struct record *find_record(const struct store_place *place, struct call *call,
                                         const struct copy_side *side, struct record **ret_loaded)
 {
     struct err err = {0};
@@ -51,7 +51,7 @@ static const struct record *find_record(const struct completion_place *place, st
     return error < 0 ? NULL : *ret_loaded;
 }
 
-static bool is_same_sha256(const struct completion_place *place, struct call *call,
+static bool is_same_sha256(const struct store_place *place, struct call *call,
                            const struct copy_side *a, const struct copy_side *b)
 {
     struct record *loaded[2] = {NULL, NULL};
@@ -65,8 +65,8 @@ static bool is_same_sha256(const struct completion_place *place, struct call *ca
     return is_same;
 }
 
-bool copy_is_same(const struct completion_place *place, struct call *call,
-                  const struct copy_side *a, const struct copy_side *b)
+bool copy_is_same(const struct store_place *place, struct call *call, const struct copy_side *a,
+                  const struct copy_side *b)
 {
     return a->head->size_bytes == b->head->size_bytes &&
            (is_same_origin(a, b) || is_same_image(a, b) || is_same_sha256(place, call, a, b));

@@ -2,7 +2,6 @@
 // begin an upload, copy its parts, look at the source again, complete; or abort.
 #include "copy_private.h"
 
-#include "../path.h"
 #include "../publish/image.h"
 #include "../publish/layer_index.h"
 #include "../publish/plan.h"
@@ -18,9 +17,9 @@
 
 enum { METADATA_MAX = 32 }; // of the source, carried along; S3 takes 2 KiB of it
 
-static const struct copy_engine_options *options_of(const struct copy *copy)
+static struct store_place *place_of(const struct copy *copy)
 {
-    return &copy->engine->options;
+    return copy->engine->place;
 }
 
 // ---- the source --------------------------------------------------------------------------------
@@ -28,7 +27,7 @@ static const struct copy_engine_options *options_of(const struct copy *copy)
 static int check_source(const struct copy *copy, struct call *call, struct s3_head *ret_head,
                         struct err *err)
 {
-    int error = s3_object_head(options_of(copy)->client, call, copy->source.key, ret_head, err);
+    int error = s3_object_head(place_of(copy)->client, call, copy->source.key, ret_head, err);
     if (error < 0 && error != -ENOENT)
         return error;
     if (error == 0 && ret_head->size_bytes == copy->source.size_bytes &&
@@ -43,7 +42,7 @@ static int check_source(const struct copy *copy, struct call *call, struct s3_he
 // What is known of the source comes along; a source that nothing is known of is copied as well.
 static int load_record(struct copy *copy, struct err *err)
 {
-    const struct completion_place *place = &options_of(copy)->place;
+    const struct store_place *place = place_of(copy);
     struct record *record = NULL;
     int error = record_load(place->client, &copy->call, place->prefix, copy->source.key,
                             copy->source.etag, &record, err);
@@ -59,25 +58,16 @@ static int load_record(struct copy *copy, struct err *err)
 
 // ---- the name ----------------------------------------------------------------------------------
 
-static bool may_replace(const struct copy *copy)
-{
-    return options_of(copy)->may_overwrite && !path_is_under_releases(copy->directory);
-}
-
 static int other_stands(const struct copy *copy, const struct s3_head *head, struct err *err)
 {
     const char *own = s3_head_metadata(&copy->source_head, IMAGE_METADATA_DIGEST);
     const char *other = s3_head_metadata(head, IMAGE_METADATA_DIGEST);
-    const char *remedy = path_is_under_releases(copy->directory)
-                             ? " under releases/: choose another name"
-                             : " without -o overwrite: remove it first, or choose another name";
     if (own && other)
         return err_set(err, EEXIST,
                        "another image stands under that name: it holds %s, what was to be copied "
                        "%s, and nothing is replaced%s",
-                       other, own, remedy);
-    return err_set(err, EEXIST, "%s is there already with other bytes, and nothing is replaced%s",
-                   copy->name, remedy);
+                       other, own, store_place_remedy(copy->directory));
+    return store_place_refuse(copy->directory, copy->name, err);
 }
 
 static int judge(void *context, struct call *call, const struct s3_head *head, struct err *err)
@@ -85,16 +75,17 @@ static int judge(void *context, struct call *call, const struct s3_head *head, s
     const struct copy *copy = context;
     const struct copy_side source = {copy->source.key, &copy->source_head, copy->source_record};
     const struct copy_side other = {copy->key, head, NULL};
-    if (copy_is_same(&options_of(copy)->place, call, &source, &other))
+    if (copy_is_same(place_of(copy), call, &source, &other))
         return 1;
-    return may_replace(copy) ? 0 : other_stands(copy, head, err);
+    return store_place_may_replace(place_of(copy), copy->directory) ? 0
+                                                                    : other_stands(copy, head, err);
 }
 
 // Before anything moves; completing looks again.
 static int look_at_name(struct copy *copy, struct err *err)
 {
     struct s3_head head = {0};
-    int error = s3_object_head(options_of(copy)->client, &copy->call, copy->key, &head, err);
+    int error = s3_object_head(place_of(copy)->client, &copy->call, copy->key, &head, err);
     if (error == -ENOENT)
         return 0;
     if (error < 0)
@@ -143,20 +134,10 @@ static int begin_upload(struct copy *copy, struct err *err)
         .metadata = metadata,
         .metadata_count = count,
     };
-    int error = completion_begin(options_of(copy)->client, copy->intent, &copy->call, &put,
-                                 &copy->upload, err);
+    int error =
+        completion_begin(place_of(copy), copy->intent, &copy->call, &put, &copy->upload, err);
     copy->has_upload = error == 0;
     return error;
-}
-
-static int abort_upload(struct copy *copy, struct err *err)
-{
-    for (int attempt = 1;; attempt++) {
-        int error =
-            s3_multipart_abort(options_of(copy)->client, &copy->closing_call, &copy->upload, err);
-        if (error == 0 || !call_should_insist(&copy->closing_call, attempt, err))
-            return error;
-    }
 }
 
 // ---- parts -------------------------------------------------------------------------------------
@@ -179,7 +160,7 @@ uint64_t copy_part_size(uint64_t size_bytes, unsigned parallel)
 static int plan_parts(struct copy *copy, struct err *err)
 {
     uint64_t size = copy->source.size_bytes;
-    copy->part_size = copy_part_size(size, (unsigned)options_of(copy)->parallel);
+    copy->part_size = copy_part_size(size, (unsigned)place_of(copy)->parallel);
     copy->part_count = divide_up(size, copy->part_size);
     if (copy->part_count > S3_PARTS_MAX)
         return err_set(err, EFBIG, "%s is larger than any copy can be", copy->source.key);
@@ -194,7 +175,7 @@ static int copy_part(struct copy *copy, size_t index, struct err *err)
     uint64_t size = left < copy->part_size ? left : copy->part_size;
     if (copy->part_count == 1)
         size = 0; // S3 takes no range of a small object
-    int error = s3_multipart_copy_part(options_of(copy)->client, &copy->call, &copy->upload,
+    int error = s3_multipart_copy_part(place_of(copy)->client, &copy->call, &copy->upload,
                                        (int)index + 1, copy->source.key, copy->source.etag, offset,
                                        size, &copy->parts[index], err);
     if (error != -ENOENT && error != -ESTALE)
@@ -217,20 +198,20 @@ static int make_record(void *context, const char *etag, struct record **ret_reco
     if (!copy->source_record)
         return 0;
     *ret_record = record_copy(copy->source_record, copy->key, etag,
-                              clock_now_ms(options_of(copy)->clock), copy->who.uid);
+                              clock_now_ms(place_of(copy)->clock), copy->who.uid);
     return *ret_record ? 0 : err_no_memory(err);
 }
 
 // The next image finds its layers here, too: a release outlives the build that it came from.
 static void keep_record(struct copy *copy, struct record *record)
 {
-    const struct layer_index index = {options_of(copy)->client, options_of(copy)->place.prefix};
+    const struct layer_index index = {place_of(copy)->client, place_of(copy)->prefix};
     struct err err = {0};
     if (record && record->has_image &&
         layer_index_store(&index, &copy->closing_call, record, &err) < 0)
         log_err(LOG_LEVEL_INFO, "layers of the copy will not be found", &err, "key", copy->key,
                 NULL);
-    record_cache_put(options_of(copy)->records, record);
+    record_cache_put(place_of(copy)->records, record);
 }
 
 static int complete(struct copy *copy, struct err *err)
@@ -240,13 +221,13 @@ static int complete(struct copy *copy, struct err *err)
         return -err->errnum;
     s3_head_done(&after);
     struct completion completion = {
-        .place = &options_of(copy)->place,
+        .place = place_of(copy),
         .upload = &copy->upload,
         .parts = copy->parts,
         .part_count = copy->part_count,
         .size_bytes = copy->source.size_bytes,
         .token = copy->token,
-        .may_overwrite = may_replace(copy),
+        .may_overwrite = store_place_may_replace(place_of(copy), copy->directory),
         .judge = judge,
         .make_record = make_record,
         .context = copy,
@@ -262,13 +243,14 @@ static int complete(struct copy *copy, struct err *err)
 static void clean_up(struct copy *copy)
 {
     struct err err = {0};
-    bool remains = copy->has_upload && abort_upload(copy, &err) < 0;
+    bool remains = copy->has_upload &&
+                   completion_abort(place_of(copy), &copy->closing_call, &copy->upload, &err) < 0;
     if (remains)
         log_err(LOG_LEVEL_WARN,
                 "an upload could not be aborted: the bucket's lifecycle rule will have to", &err,
                 "key", copy->key, NULL);
     write_intent_end(copy->intent, &copy->closing_call, remains);
-    tree_forget(options_of(copy)->tree, copy->directory);
+    tree_forget(place_of(copy)->tree, copy->directory);
 }
 
 static void say(const struct copy *copy, const struct err *err)
@@ -285,7 +267,7 @@ static void say(const struct copy *copy, const struct err *err)
         return;
     }
     audit_tell(LOG_LEVEL_WARN, "file not copied", err, &audit);
-    status_refused(options_of(copy)->status, copy->directory, copy->name, "-", err->text);
+    status_refused(place_of(copy)->status, copy->directory, copy->name, "-", err->text);
 }
 
 static void finish(struct copy *copy)
@@ -350,7 +332,7 @@ void copy_run_begin(struct task *task)
     if (!copy->has_upload) {
         finish(copy);
     } else {
-        size_t count = (size_t)options_of(copy)->parallel;
+        size_t count = (size_t)place_of(copy)->parallel;
         count = count < copy->part_count ? count : copy->part_count;
         atomic_store(&copy->movers_left, count);
         for (size_t i = 0; i < count; i++) {

@@ -25,16 +25,27 @@ int completion_token(char ret_token[COMPLETION_TOKEN_SIZE], struct err *err)
 }
 
 // A creation whose reply was lost has begun an upload all the same.
-int completion_begin(struct s3_client *client, struct write_intent *intent, struct call *call,
-                     const struct s3_put *put, struct s3_upload *ret_upload, struct err *err)
+int completion_begin(const struct store_place *place, struct write_intent *intent,
+                     struct call *call, const struct s3_put *put, struct s3_upload *ret_upload,
+                     struct err *err)
 {
     write_intent_declare(intent, call);
     int retries_before = atomic_load(&call->retries_made);
-    int error = s3_multipart_create(client, call, put, ret_upload, err);
+    int error = s3_multipart_create(place->client, call, put, ret_upload, err);
     bool is_refused = error < 0 && err->http_status >= 400 && err->http_status < 500;
     if ((error < 0 && !is_refused) || atomic_load(&call->retries_made) != retries_before)
         write_intent_doubt(intent);
     return error;
+}
+
+int completion_abort(const struct store_place *place, struct call *call,
+                     const struct s3_upload *upload, struct err *err)
+{
+    for (int attempt = 1;; attempt++) {
+        int error = s3_multipart_abort(place->client, call, upload, err);
+        if (error == 0 || !call_should_insist(call, attempt, err))
+            return error;
+    }
 }
 
 // 1, 0 or below, as completion_judge says; 0 also where nothing stands there.
@@ -79,7 +90,7 @@ static int store_record_early(struct completion *completion, struct call *call, 
     int error = store_record(completion, call, etag, err);
     if (error != -EACCES && error != -EPERM)
         return error;
-    if (!atomic_exchange(completion->place->is_record_refused, true))
+    if (!atomic_exchange(&completion->place->is_record_refused, true))
         log_err(
             LOG_LEVEL_WARN,
             "records cannot be stored in the bucket: links are handed out without a sha256, and "
@@ -178,7 +189,7 @@ static int run(struct completion *completion, struct call *call, const char *pre
                struct err *err)
 {
     char etag[S3_ETAG_SIZE] = "";
-    if (!completion->may_overwrite && claim_take(completion->place->claims, call,
+    if (!completion->may_overwrite && claim_take(&completion->place->claims, call,
                                                  completion->upload, &completion->claim, err) < 0)
         return -err->errnum;
     int verdict = look_at_name(completion, call, err);
@@ -217,5 +228,5 @@ int completion_run(struct completion *completion, struct call *call, struct err 
 void completion_settle(struct completion *completion, struct call *call)
 {
     if (completion->is_name_taken)
-        claim_drop(completion->place->claims, call, key_of(completion), &completion->claim);
+        claim_drop(&completion->place->claims, call, key_of(completion), &completion->claim);
 }

@@ -9,20 +9,12 @@
 
 #include "base/call.h"
 #include "base/err.h"
-#include "claim.h"
 #include "intents.h"
 #include "record.h"
 #include "s3.h"
+#include "store_place.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
-
-struct completion_place { // of one mount; all the caller's
-    struct s3_client *client;
-    struct claims *claims;
-    const char *prefix;             // for the records
-    atomic_bool *is_record_refused; // and that has been told
-};
 
 // Whether what stands under the name is the very same already: 1; 0 where it may be replaced; below
 // 0 where it may not (EEXIST), or it could not be told.
@@ -32,7 +24,7 @@ typedef int (*completion_record)(void *context, const char *etag, struct record 
                                  struct err *err); // *ret_record may stay NULL: there is none
 
 struct completion {
-    const struct completion_place *place;
+    struct store_place *place;
     const struct s3_upload *upload;
     const struct s3_part *parts; // in order
     size_t part_count;
@@ -58,8 +50,12 @@ struct completion {
 enum { COMPLETION_TOKEN_SIZE = 33 }; // 128 random bits in hex
 int completion_token(char ret_token[COMPLETION_TOKEN_SIZE], struct err *err);
 // Begins an upload: the intent is declared first, and doubts where its id may have got lost.
-int completion_begin(struct s3_client *client, struct write_intent *intent, struct call *call,
-                     const struct s3_put *put, struct s3_upload *ret_upload, struct err *err);
+int completion_begin(const struct store_place *place, struct write_intent *intent,
+                     struct call *call, const struct s3_put *put, struct s3_upload *ret_upload,
+                     struct err *err);
+// Insists for a while where the store does not let go: what remains then is the next mount's.
+int completion_abort(const struct store_place *place, struct call *call,
+                     const struct s3_upload *upload, struct err *err);
 
 // EEXIST where something else stands there; EBUSY where another's claim on the name did not end.
 int completion_run(struct completion *completion, struct call *call, struct err *err);

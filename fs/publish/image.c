@@ -65,7 +65,7 @@ static int judge(void *context, struct call *call, const struct s3_head *head, s
 static int look_at_name(struct image *image, struct call *call, struct err *err)
 {
     struct s3_head head = {0};
-    int error = s3_object_head(image->place->client, call, image->key, &head, err);
+    int error = s3_object_head(image->place->store->client, call, image->key, &head, err);
     if (error == -ENOENT)
         return 0;
     if (error < 0)
@@ -109,7 +109,7 @@ static int begin_upload(struct image *image, struct call *call, struct err *err)
     struct image_metadata metadata;
     image_fill_metadata(image, &metadata);
     const struct s3_put put = image_put(image, &metadata);
-    int error = completion_begin(image->place->client, image->place->intent, call, &put,
+    int error = completion_begin(image->place->store, image->place->intent, call, &put,
                                  &image->upload, err);
     image->has_upload = error == 0;
     return error;
@@ -119,8 +119,8 @@ int image_prepare(struct image *image, struct call *call, struct err *err)
 {
     const struct image_place *place = image->place;
     const struct plan_options plan_options = {
-        .memory_bytes = place->memory_bytes,
-        .parallel = (unsigned)place->parallel,
+        .memory_bytes = memory_ceiling(place->store->memory),
+        .parallel = (unsigned)place->store->parallel,
     };
     if (registry_image_resolve(place->registry, call, &image->line->reference,
                                &image->line->platform, &image->resolved, err) < 0 ||
@@ -184,7 +184,7 @@ int image_complete(struct image *image, struct call *call, struct err *err)
         image_fill_twin_copy(image, &twin);
     struct completion *completion = &image->completion;
     *completion = (struct completion){
-        .place = place->completion,
+        .place = place->store,
         .upload = &image->upload,
         .parts = pump_parts(image->pump),
         .part_count = image->plan->part_count,
@@ -210,7 +210,7 @@ int image_complete(struct image *image, struct call *call, struct err *err)
     if (layer_index_store(&place->index, call, record, &index_err) < 0)
         log_err(LOG_LEVEL_WARN, "the next image with these layers will be moved whole", &index_err,
                 "key", image->key, NULL);
-    record_cache_put(place->records, record);
+    record_cache_put(place->store->records, record);
     return error;
 }
 
@@ -224,12 +224,9 @@ int image_undo(struct image *image, struct call *call, struct err *err)
 {
     if (!image->has_upload)
         return 0;
-    for (int attempt = 1;; attempt++) {
-        int error = s3_multipart_abort(image->place->client, call, &image->upload, err);
-        image->has_upload = error < 0;
-        if (error == 0 || !call_should_insist(call, attempt, err))
-            return error;
-    }
+    int error = completion_abort(image->place->store, call, &image->upload, err);
+    image->has_upload = error < 0;
+    return error;
 }
 
 void image_done(struct image *image)

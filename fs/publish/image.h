@@ -33,16 +33,10 @@
 #define IMAGE_METADATA_UPLOAD "prereleasefs-upload"     // 32 random hex digits, one upload's own
 
 struct image_place { // where it goes and under which rules; all the caller's, outlives the image
-    struct s3_client *client;
+    struct store_place *store;
     struct registry_client *registry;
-    struct record_cache *records;
     struct write_intent *intent; // declared before an upload begins
-    const struct completion_place *completion;
     struct layer_index index;
-    const struct clock *clock;
-    const char *prefix; // of the mount, for the records
-    uint64_t memory_bytes;
-    int parallel;
     bool may_overwrite; // and it is not under releases/
     bool is_alone;      // the only image of its write
     uid_t publisher_uid;

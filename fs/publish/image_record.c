@@ -57,7 +57,7 @@ int image_make_record(const struct image *image, const char *etag, struct record
     pump_sha256(image->pump, sha256);
     struct record *record =
         record_new(image->key, etag, image->archive->size_bytes, sha256,
-                   clock_now_ms(image->place->clock), image->place->publisher_uid);
+                   clock_now_ms(image->place->store->clock), image->place->publisher_uid);
     if (!record)
         return err_no_memory(err);
     const struct registry_image *resolved = image->resolved;

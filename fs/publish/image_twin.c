@@ -32,12 +32,12 @@ static bool store_binds_copies(const struct image *image, struct call *call,
                                const struct record *record)
 {
     const struct image_place *place = image->place;
-    auto_free char *source = record_object_key(place->prefix, record->key, record->etag);
+    auto_free char *source = record_object_key(place->store->prefix, record->key, record->etag);
     auto_buf struct buf scratch = BUF_INIT(S3_KEY_SIZE_MAX + 1);
     return source &&
-           buf_printf(&scratch, "%s" PATH_OWN_DIRECTORY "/scratch/%s", place->prefix,
+           buf_printf(&scratch, "%s" PATH_OWN_DIRECTORY "/scratch/%s", place->store->prefix,
                       image->upload_token) == 0 &&
-           s3_client_copies_conditionally(place->client, call, source, buf_text(&scratch));
+           s3_client_copies_conditionally(place->store->client, call, source, buf_text(&scratch));
 }
 
 void image_find_twin(struct image *image, struct call *call)
@@ -45,7 +45,7 @@ void image_find_twin(struct image *image, struct call *call)
     const struct image_place *place = image->place;
     image->twin = NULL;
     if (!place->is_alone || place->may_overwrite || image->archive->size_bytes > S3_PART_SIZE_MAX ||
-        !claims_are_needed(place->completion->claims))
+        !claims_are_needed(&place->store->claims))
         return;
     for (size_t i = 0; i < image->runs.source_count; i++) {
         const struct record *record = image->runs.sources[i];

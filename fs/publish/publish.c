@@ -35,7 +35,7 @@ static void log_retry(void *context, const struct err *cause, int64_t delay_ms)
 
 static int init_images(struct publish *publish, struct err *err)
 {
-    const struct publish_engine_options *options = &publish->engine->options;
+    const struct store_place *store = publish->engine->options.store;
     publish->images = calloc(publish->image_count + 1, sizeof(*publish->images));
     if (!publish->images)
         return err_no_memory(err);
@@ -44,8 +44,8 @@ static int init_images(struct publish *publish, struct err *err)
         publish->images[i].publish = publish;
         image->place = &publish->place;
         image->line = &publish->lines[i];
-        image->key = tree_key(options->tree, publish->directory, image->line->name);
-        image->status = image->key ? status_open(options->status, publish->directory,
+        image->key = tree_key(store->tree, publish->directory, image->line->name);
+        image->status = image->key ? status_open(store->status, publish->directory,
                                                  image->line->name, image->line->reference.text)
                                    : NULL;
         if (!image->status)
@@ -59,28 +59,21 @@ static int init_images(struct publish *publish, struct err *err)
 static int init_publish(struct publish *publish, const struct publish_request *request,
                         struct err *err)
 {
-    struct publish_engine *engine = publish->engine;
-    const struct publish_engine_options *options = &engine->options;
+    struct store_place *store = publish->engine->options.store;
     atomic_init(&publish->references, 2); // the caller's and its own
-    call_init(&publish->closing_call, options->clock);
+    call_init(&publish->closing_call, store->clock);
     call_init_part(&publish->call, &publish->closing_call, CLOSING_RETRIES);
     publish->call.on_retry = publish->closing_call.on_retry = log_retry;
     publish->call.context = publish->closing_call.context = publish;
     pthread_mutex_init(&publish->lock, NULL);
-    if (write_intent_new(options->intents, request->directory, &publish->intent, err) < 0)
+    if (write_intent_new(store->intents, request->directory, &publish->intent, err) < 0)
         return -err->errnum;
     publish->place = (struct image_place){
-        .client = options->client,
-        .registry = options->registry,
-        .records = options->records,
+        .store = store,
+        .registry = publish->engine->options.registry,
         .intent = publish->intent,
-        .completion = &engine->options.completion,
-        .index = {.client = options->client, .prefix = tree_prefix(options->tree)},
-        .clock = options->clock,
-        .prefix = tree_prefix(options->tree),
-        .memory_bytes = memory_ceiling(options->memory),
-        .parallel = options->parallel,
-        .may_overwrite = options->may_overwrite && !path_is_under_releases(request->directory),
+        .index = {.client = store->client, .prefix = store->prefix},
+        .may_overwrite = store_place_may_replace(store, request->directory),
         .is_alone = request->line_count == 1,
         .publisher_uid = request->who.uid,
     };
@@ -156,7 +149,7 @@ void publish_refuse(struct publish_engine *engine, const char *directory, const 
                     struct audit_who who, const struct err *err)
 {
     auto_free char *path = path_join(directory, file);
-    status_refused(engine->options.status, directory, file, "-", err->text);
+    status_refused(engine->options.store->status, directory, file, "-", err->text);
     audit_tell(LOG_LEVEL_ERROR, "refused", err,
                &(struct audit){.act = "publish", .who = who, .path = path});
 }
@@ -204,8 +197,8 @@ int publish_engine_new(const struct publish_engine_options *options,
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int hashers = cores < 1 ? 1 : cores > HASHER_THREADS_MAX ? HASHER_THREADS_MAX : (int)cores;
     if (workers_new("control", CONTROL_THREADS, &engine->control, err) < 0 ||
-        workers_new("fetch", options->parallel, &engine->fetches, err) < 0 ||
-        workers_new("upload", options->parallel, &engine->uploads, err) < 0 ||
+        workers_new("fetch", options->store->parallel, &engine->fetches, err) < 0 ||
+        workers_new("upload", options->store->parallel, &engine->uploads, err) < 0 ||
         workers_new("hash", hashers, &engine->hashers, err) < 0) {
         publish_engine_free(engine);
         return -err->errnum;

@@ -7,17 +7,11 @@
 #pragma once
 
 #include "../audit.h"
-#include "../memory.h"
-#include "../tree.h"
 #include "../workers.h"
 #include "base/err.h"
-#include "completion.h"
-#include "intents.h"
-#include "record_cache.h"
 #include "reference_file.h"
 #include "registry.h"
-#include "s3.h"
-#include "status.h"
+#include "store_place.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -25,18 +19,9 @@
 struct publish_engine;
 
 struct publish_engine_options {
-    struct s3_client *client;
+    struct store_place *store;
     struct registry_client *registry;
-    struct tree *tree;
-    struct status *status;
-    struct record_cache *records;
-    struct intents *intents;
-    struct completion_place completion;
-    struct memory *memory;
-    const struct clock *clock;
     struct reference_defaults defaults; // platform and format that lines leave out
-    int parallel;                       // transfers at once in each direction
-    bool may_overwrite;
 };
 int publish_engine_new(const struct publish_engine_options *options,
                        struct publish_engine **ret_engine, struct err *err);

@@ -9,7 +9,7 @@
 
 static char *file_key(const struct publish *publish)
 {
-    return tree_key(publish->engine->options.tree, publish->directory, publish->file);
+    return tree_key(publish->engine->options.store->tree, publish->directory, publish->file);
 }
 
 bool publish_is_release(const struct publish *publish)
@@ -26,8 +26,8 @@ int publish_check_file(struct publish *publish, struct call *call, bool *ret_is_
         return err_no_memory(err);
     auto_buf struct buf present = BUF_INIT(REFERENCE_FILE_LIMIT);
     char etag[S3_ETAG_SIZE];
-    int error = s3_object_get(publish->engine->options.client, call, key, REFERENCE_FILE_LIMIT,
-                              &present, etag, err);
+    int error = s3_object_get(publish->engine->options.store->client, call, key,
+                              REFERENCE_FILE_LIMIT, &present, etag, err);
     if (error == -ENOENT)
         return 0;
     if (error < 0 && error != -EFBIG)
@@ -47,8 +47,8 @@ static int put_file(struct publish *publish, const struct s3_put *put, struct er
 {
     struct call *call = &publish->closing_call;
     for (int attempt = 1;; attempt++) {
-        int error =
-            s3_object_put(publish->engine->options.client, call, put, publish->stored_etag, err);
+        int error = s3_object_put(publish->engine->options.store->client, call, put,
+                                  publish->stored_etag, err);
         if (error == 0)
             return 0;
         if (error == -EEXIST || !call_should_insist(call, attempt, err))

@@ -117,7 +117,7 @@ static void end(struct publish *publish)
 {
     for (size_t i = 0; i < publish->image_count; i++)
         say_image(publish, i);
-    tree_forget(publish->engine->options.tree, publish->directory);
+    tree_forget(publish->engine->options.store->tree, publish->directory);
     publish->done(publish->context, -publish->err.errnum, &publish->err, publish->stored_etag);
     for (size_t i = 0; i < publish->image_count; i++)
         image_settle(&publish->images[i].image, &publish->closing_call);
@@ -136,8 +136,8 @@ static void run_store(struct task *task)
         auto_buf struct buf detail = BUF_INIT(2 * ERR_TEXT_SIZE);
         append_retries(publish, err.text, &detail);
         publish_note_failure(publish, 0, &err);
-        status_refused(publish->engine->options.status, publish->directory, publish->file, "-",
-                       buf_text(&detail));
+        status_refused(publish->engine->options.store->status, publish->directory, publish->file,
+                       "-", buf_text(&detail));
         auto_free char *path = path_join(publish->directory, publish->file);
         audit_tell(LOG_LEVEL_ERROR, "reference file not stored", &err,
                    &(struct audit){.act = "publish", .who = publish->who, .path = path});
@@ -218,8 +218,8 @@ static int check_name(struct publish *publish, size_t index, struct err *err)
     const char *name = publish->lines[index].name;
     struct tree_listing *listing = NULL;
     const struct tree_entry *entry;
-    int error = tree_lookup(publish->engine->options.tree, &publish->call, publish->directory, name,
-                            &listing, &entry, err);
+    int error = tree_lookup(publish->engine->options.store->tree, &publish->call,
+                            publish->directory, name, &listing, &entry, err);
     bool is_hidden = error == 0 && entry->is_directory;
     tree_listing_unref(listing);
     if (is_hidden)

@@ -25,7 +25,7 @@ void piece_free(struct piece *piece)
 {
     if (!piece)
         return;
-    memory_give_back(piece->upload->engine->options.memory, piece->bytes, piece->ticket.size);
+    memory_give_back(piece->upload->engine->place->memory, piece->bytes, piece->ticket.size);
     free(piece);
 }
 
@@ -62,7 +62,7 @@ static bool has_failed_locked(const struct upload *upload)
 static void withdraw_locked(struct upload *upload)
 {
     if (!upload->is_asking ||
-        !memory_withdraw(upload->engine->options.memory, &upload->spare->ticket))
+        !memory_withdraw(upload->engine->place->memory, &upload->spare->ticket))
         return;
     upload->is_asking = false;
 }
@@ -78,7 +78,7 @@ static void fail_locked(struct upload *upload, const struct err *err)
 
 static size_t piece_size(const struct upload *upload, size_t number)
 {
-    uint64_t most = memory_ceiling(upload->engine->options.memory) / CEILING_SHARE / MIB * MIB;
+    uint64_t most = memory_ceiling(upload->engine->place->memory) / CEILING_SHARE / MIB * MIB;
     uint64_t size = (uint64_t)PIECE_SIZE_FIRST << ((number - 1) / PIECES_OF_A_SIZE);
     if (most < PIECE_SIZE_MIN)
         most = PIECE_SIZE_MIN;
@@ -239,7 +239,7 @@ static void go_on_and_unlock(struct upload *upload)
     if (is_over)
         upload_free(upload);
     else if (ticket)
-        memory_ask(upload->engine->options.memory, ticket);
+        memory_ask(upload->engine->place->memory, ticket);
 }
 
 static void memory_granted(struct memory_ticket *ticket, void *bytes)
@@ -443,18 +443,18 @@ int upload_new(struct upload_engine *engine, const struct upload_request *reques
     sha256_init(&upload->sha256);
     upload->is_touched = request->is_touched;
     pthread_mutex_init(&upload->lock, NULL);
-    call_init(&upload->call, engine->options.clock);
-    call_init(&upload->closing_call, engine->options.clock);
+    call_init(&upload->call, engine->place->clock);
+    call_init(&upload->closing_call, engine->place->clock);
     upload->call.on_retry = upload->closing_call.on_retry = log_retry;
     upload->call.context = upload->closing_call.context = upload;
     upload->directory = strdup(request->directory);
     upload->name = strdup(request->name);
-    upload->key = tree_key(engine->options.tree, request->directory, request->name);
+    upload->key = tree_key(engine->place->tree, request->directory, request->name);
     if (!upload->directory || !upload->name || !upload->key) {
         upload_free(upload);
         return err_no_memory(err);
     }
-    if (write_intent_new(engine->options.intents, request->directory, &upload->intent, err) < 0 ||
+    if (write_intent_new(engine->place->intents, request->directory, &upload->intent, err) < 0 ||
         write_intent_add(upload->intent, request->name, err) < 0) {
         upload_free(upload);
         return -err->errnum;

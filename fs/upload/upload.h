@@ -20,16 +20,10 @@
 #pragma once
 
 #include "../audit.h"
-#include "../memory.h"
-#include "../publish/completion.h"
-#include "../publish/intents.h"
-#include "../publish/record_cache.h"
-#include "../publish/status.h"
-#include "../tree.h"
+#include "../publish/store_place.h"
 #include "../writer.h"
-#include "base/clock.h"
+#include "base/call.h"
 #include "base/err.h"
-#include "s3.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,20 +32,8 @@
 
 struct upload_engine; // the uploads of one mount
 
-struct upload_engine_options { // all the caller's
-    struct s3_client *client;
-    struct tree *tree;
-    struct status *status;
-    struct intents *intents;
-    struct record_cache *records;
-    struct completion_place place;
-    struct memory *memory;
-    const struct clock *clock;
-    int parallel; // requests at once
-    bool may_overwrite;
-};
-int upload_engine_new(const struct upload_engine_options *options,
-                      struct upload_engine **ret_engine, struct err *err);
+int upload_engine_new(struct store_place *place, struct upload_engine **ret_engine,
+                      struct err *err);
 // Cancels what is under way and waits until it has been undone. Accepts NULL.
 void upload_engine_free(struct upload_engine *engine);
 // Waits until no file of that name (NULL: none of the directory's) that nobody has open any more is

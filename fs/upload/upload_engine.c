@@ -4,16 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-int upload_engine_new(const struct upload_engine_options *options,
-                      struct upload_engine **ret_engine, struct err *err)
+int upload_engine_new(struct store_place *place, struct upload_engine **ret_engine, struct err *err)
 {
     struct upload_engine *engine = calloc(1, sizeof(*engine));
     if (!engine)
         return err_no_memory(err);
-    engine->options = *options;
+    engine->place = place;
     pthread_mutex_init(&engine->lock, NULL);
     call_wait_init(&engine->has_ended);
-    if (workers_new("file", options->parallel, &engine->workers, err) < 0) {
+    if (workers_new("file", place->parallel, &engine->workers, err) < 0) {
         upload_engine_free(engine);
         return -err->errnum;
     }

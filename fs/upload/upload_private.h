@@ -4,14 +4,18 @@
 
 #include "upload.h"
 
+#include "../memory.h"
+#include "../publish/completion.h"
+#include "../publish/intents.h"
 #include "../workers.h"
 #include "base/call.h"
 #include "base/digest.h"
+#include "s3.h"
 
 #include <pthread.h>
 
 struct upload_engine {
-    struct upload_engine_options options;
+    struct store_place *place;
     struct workers *workers;
     pthread_mutex_t lock; // guards what follows
     pthread_cond_t has_ended;

@@ -1,7 +1,6 @@
 // Requests to the store, each a task on the engine's workers.
 #include "upload_private.h"
 
-#include "../path.h"
 #include "../publish/image.h"
 #include "base/log.h"
 #include "base/scope.h"
@@ -12,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct upload_engine_options *options_of(const struct upload *upload)
+static struct store_place *place_of(const struct upload *upload)
 {
-    return &upload->engine->options;
+    return upload->engine->place;
 }
 
 // ---- parts -------------------------------------------------------------------------------------
@@ -27,7 +26,7 @@ void upload_run_begin(struct task *task)
     struct err err = {0};
     int error = completion_token(upload->token, &err);
     if (error == 0)
-        error = completion_begin(options_of(upload)->client, upload->intent, &upload->call, &put,
+        error = completion_begin(place_of(upload), upload->intent, &upload->call, &put,
                                  &upload->store, &err);
     if (error < 0)
         upload_fail(upload, &err);
@@ -44,7 +43,7 @@ void upload_run_piece(struct task *task)
     const struct http_piece body = {piece->bytes, piece->size};
     struct s3_part part = {0};
     struct err err = {0};
-    int error = s3_multipart_upload_part(options_of(upload)->client, &upload->call, &upload->store,
+    int error = s3_multipart_upload_part(place_of(upload)->client, &upload->call, &upload->store,
                                          (int)piece->number, &body, 1, &part, &err);
     if (error < 0)
         upload_fail(upload, &err);
@@ -59,16 +58,7 @@ void upload_run_piece(struct task *task)
 
 static bool may_replace(const struct upload *upload)
 {
-    return options_of(upload)->may_overwrite && !path_is_under_releases(upload->directory);
-}
-
-static int other_stands(const struct upload *upload, struct err *err)
-{
-    return err_set(err, EEXIST, "%s is there already with other bytes, and nothing is replaced%s",
-                   upload->name,
-                   path_is_under_releases(upload->directory)
-                       ? " under releases/: choose another name"
-                       : " without -o overwrite: remove it first, or choose another name");
+    return store_place_may_replace(place_of(upload), upload->directory);
 }
 
 // ---- the record --------------------------------------------------------------------------------
@@ -79,19 +69,19 @@ static int make_record(void *context, const char *etag, struct record **ret_reco
     char sha256[SHA256_HEX_SIZE];
     sha256_final_hex(&upload->sha256, sha256);
     *ret_record = record_new(upload->key, etag, upload->size_bytes, sha256,
-                             clock_now_ms(options_of(upload)->clock), upload->who.uid);
+                             clock_now_ms(place_of(upload)->clock), upload->who.uid);
     return *ret_record ? 0 : err_no_memory(err);
 }
 
 // Of an object that stands already: losing it costs detail, not the file.
 static void store_record(struct upload *upload, const char *etag)
 {
-    const struct completion_place *place = &options_of(upload)->place;
+    const struct store_place *place = place_of(upload);
     struct record *record = NULL;
     struct err err = {0};
     if (make_record(upload, etag, &record, &err) == 0 &&
         record_store(place->client, &upload->closing_call, place->prefix, record, &err) == 0) {
-        record_cache_put(options_of(upload)->records, record);
+        record_cache_put(place_of(upload)->records, record);
         return;
     }
     record_free(record);
@@ -103,7 +93,7 @@ static void store_record(struct upload *upload, const char *etag)
 // more.
 static void store_missing_record(struct upload *upload, const char *etag)
 {
-    const struct completion_place *place = &options_of(upload)->place;
+    const struct store_place *place = place_of(upload);
     struct record *record = NULL;
     struct err err = {0};
     if (record_load(place->client, &upload->closing_call, place->prefix, upload->key, etag, &record,
@@ -133,7 +123,7 @@ static int compare(void *context, const void *bytes, size_t size)
 static int look_at_bytes(struct upload *upload, const struct http_piece *body, bool *ret_is_same,
                          char ret_etag[S3_ETAG_SIZE], struct err *err)
 {
-    struct s3_client *client = options_of(upload)->client;
+    struct s3_client *client = place_of(upload)->client;
     struct s3_head head = {0};
     *ret_is_same = false;
     if (s3_object_head(client, &upload->closing_call, upload->key, &head, err) < 0)
@@ -161,7 +151,7 @@ static int put(struct upload *upload, struct err *err)
         .condition = may_replace(upload) ? S3_CONDITION_NONE : S3_CONDITION_ABSENT,
     };
     char etag[S3_ETAG_SIZE];
-    int error = s3_object_put(options_of(upload)->client, &upload->closing_call, &put, etag, err);
+    int error = s3_object_put(place_of(upload)->client, &upload->closing_call, &put, etag, err);
     if (error == 0)
         store_record(upload, etag);
     if (error != -EEXIST)
@@ -170,7 +160,7 @@ static int put(struct upload *upload, struct err *err)
     if (look_at_bytes(upload, &body, &is_same, etag, err) < 0)
         return -err->errnum;
     if (!is_same)
-        return other_stands(upload, err);
+        return store_place_refuse(upload->directory, upload->name, err);
     upload->is_unchanged = true;
     store_missing_record(upload, etag);
     return 0;
@@ -182,7 +172,7 @@ static int put(struct upload *upload, struct err *err)
 // which is the same for the same bytes cut in the same way.
 static bool is_same_file(struct upload *upload, struct call *call, const struct s3_head *head)
 {
-    const struct completion_place *place = &options_of(upload)->place;
+    const struct store_place *place = place_of(upload);
     char etag[S3_ETAG_SIZE], sha256[SHA256_HEX_SIZE];
     struct record *record = NULL;
     struct err ignored = {0};
@@ -205,13 +195,13 @@ static int judge(void *context, struct call *call, const struct s3_head *head, s
     struct upload *upload = context;
     if (is_same_file(upload, call, head))
         return 1;
-    return may_replace(upload) ? 0 : other_stands(upload, err);
+    return may_replace(upload) ? 0 : store_place_refuse(upload->directory, upload->name, err);
 }
 
 static int complete_parts(struct upload *upload, struct completion *completion, struct err *err)
 {
     *completion = (struct completion){
-        .place = &options_of(upload)->place,
+        .place = place_of(upload),
         .upload = &upload->store,
         .parts = upload->parts,
         .part_count = upload->part_count,
@@ -226,7 +216,7 @@ static int complete_parts(struct upload *upload, struct completion *completion, 
     if (completion->is_completed) // else its parts are aborted
         upload->parts_state = UPLOAD_PARTS_NONE;
     upload->is_unchanged = completion->is_unchanged;
-    record_cache_put(options_of(upload)->records, TAKE(completion->record));
+    record_cache_put(place_of(upload)->records, TAKE(completion->record));
     return error;
 }
 
@@ -242,14 +232,14 @@ static void clean_up(struct upload *upload)
         piece_free(piece);
     }
     if (upload->parts_state == UPLOAD_PARTS_BEGUN)
-        remains = s3_multipart_abort(options_of(upload)->client, &upload->closing_call,
-                                     &upload->store, &err) < 0;
+        remains =
+            completion_abort(place_of(upload), &upload->closing_call, &upload->store, &err) < 0;
     if (remains)
         log_err(LOG_LEVEL_WARN,
                 "an upload could not be aborted: the bucket's lifecycle rule will have to", &err,
                 "key", upload->key, NULL);
     write_intent_end(upload->intent, &upload->closing_call, remains);
-    tree_forget(options_of(upload)->tree, upload->directory);
+    tree_forget(place_of(upload)->tree, upload->directory);
 }
 
 static void say(const struct upload *upload)
@@ -265,7 +255,7 @@ static void say(const struct upload *upload)
         return;
     }
     audit_tell(LOG_LEVEL_WARN, "file not stored", &upload->err, &audit);
-    status_refused(options_of(upload)->status, upload->directory, upload->name, "-",
+    status_refused(place_of(upload)->status, upload->directory, upload->name, "-",
                    upload->err.text);
 }
 
