@@ -2,6 +2,7 @@
 // begin an upload, copy its parts, look at the source again, complete; or abort.
 #include "copy_private.h"
 
+#include "../path.h"
 #include "../publish/image.h"
 #include "../publish/layer_index.h"
 #include "../publish/plan.h"

@@ -1,6 +1,7 @@
 // Requests to the store, each a task on the engine's workers.
 #include "upload_private.h"
 
+#include "../path.h"
 #include "../publish/image.h"
 #include "base/log.h"
 #include "base/scope.h"

@@ -180,7 +180,7 @@ def test_a_file_that_is_deleted_while_open_is_stale(mount, put, s3, bucket):
         assert caught.value.errno == errno.ESTALE
 
 
-@pytest.mark.semantics(207)
+@pytest.mark.semantics(204)
 def test_who_reads_a_file_is_not_met_by_who_writes_its_name(mount, put, tmp_path):
     """O_TRUNC makes the kernel forget the size of what is opened so."""
     data = images.random_bytes(3 * MIB, 7)
