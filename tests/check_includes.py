@@ -56,7 +56,9 @@ def resolve(includer, name):
         path = (place / name).resolve()
         if path.is_file() and path.is_relative_to(ROOT):
             return path.relative_to(ROOT).as_posix()
-    return None
+    # page_css.h is made of page.css by the build (fs/virtual/embed.py).
+    source = includer.parent / re.sub(r"_(\w+)\.h$", r".\1", name)
+    return source.relative_to(ROOT).as_posix() if source.is_file() else None
 
 
 def complaint(path, bracket, name):

@@ -86,6 +86,7 @@ static int collect_files(const struct collect_options *options, struct collectio
             .name = entry->name,
             .size_bytes = entry->size_bytes,
             .modified_ms = entry->modified_ms,
+            .etag = entry->etag,
         };
         collection->snapshot.file_count = count;
     }

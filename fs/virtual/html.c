@@ -1,5 +1,7 @@
 #include "html.h"
 
+#include "escape.h"
+
 #include "../utf8.h"
 
 #include <errno.h>
@@ -25,10 +27,8 @@ static const char *entity(char c)
 
 static int append_character(struct buf *page, const char *bytes, size_t size, uint32_t character)
 {
-    if (character == UTF8_BROKEN && size == 1)
-        return buf_printf(page, "[0x%02X]", (unsigned char)bytes[0]);
-    if (utf8_is_control(character) || utf8_is_deceptive(character))
-        return buf_printf(page, "[U+%04X]", (unsigned)character);
+    if (escape_unseen(page, bytes, size, character))
+        return page->is_full ? -E2BIG : 0;
     if (character < 0x80 && entity(bytes[0]))
         return buf_append_text(page, entity(bytes[0]));
     return buf_append(page, bytes, size);
@@ -85,27 +85,22 @@ int html_format(struct buf *page, const char *format, ...)
     return page->is_full ? -E2BIG : 0;
 }
 
-static int append_quoted(struct buf *page, const char *word, const char *quote_within)
+static int append_word(struct buf *page, const char *word,
+                       int (*escape)(struct buf *text, const char *word))
 {
-    html_text(page, "'");
-    while (*word) {
-        size_t plain = strcspn(word, "'");
-        html_bytes(page, word, plain);
-        word += plain;
-        if (*word) {
-            html_text(page, quote_within);
-            word++;
-        }
-    }
-    return html_text(page, "'");
+    auto_buf struct buf quoted = BUF_INIT(page->limit);
+
+    escape(&quoted, word);
+    page->is_full |= quoted.is_full; // its limit is the page's
+    return html_text(page, buf_text(&quoted));
 }
 
 int html_shell_word(struct buf *page, const char *word)
 {
-    return append_quoted(page, word, "'\\''");
+    return append_word(page, word, escape_shell_word);
 }
 
 int html_powershell_word(struct buf *page, const char *word)
 {
-    return append_quoted(page, word, "''");
+    return append_word(page, word, escape_powershell_word);
 }

@@ -1,8 +1,7 @@
 // html.h - text that others wrote, into HTML; pure.
 //
 // Names come from whoever may write to the bucket. They enter a page through these functions
-// alone: nothing in them becomes markup, and what would not be seen, or would turn the order of
-// what is seen, is shown by its number ("[U+202E]"), as are bytes that are no text ("[0xFF]").
+// alone: nothing in them becomes markup, and what would not be seen is shown as escape.h shows it.
 #pragma once
 
 #include "base/buf.h"
@@ -17,7 +16,6 @@ int html_bytes(struct buf *page, const char *text, size_t size); // the same, of
 // The format is the page's own markup and must be a literal.
 int html_format(struct buf *page, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// One word of a command that people paste, escaped for the page: in single quotes, as a POSIX
-// shell and as PowerShell want them.
+// One word of a command that people paste (escape.h), escaped for the page.
 int html_shell_word(struct buf *page, const char *word);
 int html_powershell_word(struct buf *page, const char *word);

@@ -1,7 +1,7 @@
 #include "page.h"
 
 #include "html.h"
-#include "page_style.h"
+#include "page_css.h"
 #include "words.h"
 
 #include "base/clock.h"
@@ -15,7 +15,7 @@ static int append_policy(struct buf *page)
 {
     uint8_t digest[SHA256_SIZE];
 
-    sha256_of(page_style, strlen(page_style), digest);
+    sha256_of(page_css, strlen(page_css), digest);
     auto_free char *hash = digest_base64(digest, sizeof(digest));
     if (!hash)
         return -ENOMEM;
@@ -35,7 +35,7 @@ int page_begin(struct buf *page, const char *title)
                           "<meta name=\"robots\" content=\"noindex, nofollow\">\n<title>");
     buf_append_text(page, title);
     html_format(page, "</title>\n<style>");
-    buf_append_text(page, page_style);
+    buf_append_text(page, page_css);
     buf_append_text(page, "</style>\n</head>\n<body>\n");
     return error;
 }

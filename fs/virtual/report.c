@@ -55,19 +55,13 @@ static const char *build_label(const struct snapshot *snapshot)
     return is_commit(snapshot->build) ? "Commit" : "Build";
 }
 
-// What one would call this page in a list of downloads.
 static void append_name(const struct snapshot *snapshot, struct buf *page)
 {
-    if (snapshot->title)
-        html_format(page, "%s", snapshot->title);
-    else if (snapshot->is_release)
-        html_format(page, "Release %s", snapshot->build);
-    else if (*snapshot->branch)
-        html_format(page, "Prerelease %s, %s", snapshot->branch, snapshot->build);
-    else if (*snapshot->build)
-        html_format(page, "Prerelease %s", snapshot->build);
-    else
-        html_format(page, "Files of %s", snapshot->bucket);
+    auto_buf struct buf title = BUF_INIT(page->limit);
+
+    snapshot_title(snapshot, &title);
+    page->is_full |= title.is_full; // its limit is the page's
+    html_text(page, buf_text(&title));
 }
 
 static int append_head(const struct snapshot *snapshot, struct buf *page)

@@ -2,26 +2,7 @@
 
 #include "html.h"
 
-#include "../publish/reference_file.h"
-
 #include <string.h>
-
-// An archive that engines load: a record says so or, where that is lost, the name.
-static bool is_archive(const struct snapshot_file *file)
-{
-    enum archive_format format;
-
-    return (file->record && file->record->has_image) || reference_name_format(file->name, &format);
-}
-
-static bool is_gzip(const struct snapshot_file *file)
-{
-    enum archive_format format;
-
-    if (file->record && file->record->has_image)
-        return file->record->format == ARCHIVE_FORMAT_TAR_GZ;
-    return reference_name_format(file->name, &format) && format == ARCHIVE_FORMAT_TAR_GZ;
-}
 
 static void section_begin(struct buf *page, const char *id, const char *heading)
 {
@@ -151,7 +132,7 @@ static void append_podman(const struct snapshot_file *file, struct buf *page)
 static void append_containerd(const struct snapshot_file *file, struct buf *page)
 {
     // ctr 1.x reads no gzip.
-    if (is_gzip(file))
+    if (snapshot_is_gzip(file))
         html_format(page, "gunzip --stdout %s | sudo ctr --namespace k8s.io images import -\n",
                     file->download_name);
     else
@@ -161,7 +142,7 @@ static void append_containerd(const struct snapshot_file *file, struct buf *page
 void report_load_steps(const struct snapshot *snapshot, struct buf *page)
 {
     section_begin(page, "load", "Load");
-    if (!has_any(snapshot, is_archive)) {
+    if (!has_any(snapshot, snapshot_is_archive)) {
         buf_append_text(page, "<p>None of these files is known to be a container image.</p>\n");
         section_end(page);
         return;
@@ -169,9 +150,9 @@ void report_load_steps(const struct snapshot *snapshot, struct buf *page)
     buf_append_text(page, "<p>Nothing has to be unpacked first. Each file is an OCI image layout "
                           "and a <code>docker save</code> archive at once. Once loaded, an image "
                           "goes by the name given as \xE2\x80\x9CLoads as\xE2\x80\x9D.</p>\n");
-    commands(snapshot, page, "Docker (19.03 or newer)", is_archive, append_docker);
-    commands(snapshot, page, "podman", is_archive, append_podman);
-    commands(snapshot, page, "containerd, as Kubernetes nodes run it", is_archive,
+    commands(snapshot, page, "Docker (19.03 or newer)", snapshot_is_archive, append_docker);
+    commands(snapshot, page, "podman", snapshot_is_archive, append_podman);
+    commands(snapshot, page, "containerd, as Kubernetes nodes run it", snapshot_is_archive,
              append_containerd);
     buf_append_text(page, "<p>On Kubernetes, import on every node that may run the image, and set "
                           "<code>imagePullPolicy: IfNotPresent</code>, so that the node does not "
@@ -242,6 +223,6 @@ void report_questions(const struct snapshot *snapshot, struct buf *page)
     html_format(page,
                 " When the links have expired, ask for a fresh page of <code>%s</code>; "
                 "the files stay the same, and so do their SHA-256 sums.</p>\n",
-                *snapshot->directory ? snapshot->directory : snapshot->bucket);
+                snapshot_place(snapshot));
     section_end(page);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../publish/record.h"
+#include "base/buf.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,6 +13,7 @@ struct snapshot_file {
     const char *download_name;
     uint64_t size_bytes;
     int64_t modified_ms;
+    const char *etag;            // with quotes
     const struct record *record; // NULL where nothing is known beyond the listing
     const char *url;             // NULL where the renderer does not hold links
     int64_t expires_ms;          // when the link truly dies
@@ -55,3 +57,17 @@ struct snapshot {
     const char *contact; // or NULL
     const char *version; // of this program
 };
+
+// An archive that engines load: a record says so or, where that is lost, the name. And whether it
+// is one in gzip.
+bool snapshot_is_archive(const struct snapshot_file *file);
+bool snapshot_is_gzip(const struct snapshot_file *file);
+
+// What one would call the build: title=, or "Prerelease jps/fix-login, abc1234". As it stands:
+// whoever shows it escapes it.
+int snapshot_title(const struct snapshot *snapshot, struct buf *text);
+// The host and port that the links lead to, "bucket.s3.amazonaws.com:443": `origin` without its
+// scheme.
+const char *snapshot_host(const struct snapshot *snapshot);
+// What to ask a fresh page of: the directory or, at the root, the bucket.
+const char *snapshot_place(const struct snapshot *snapshot);

@@ -1,6 +1,7 @@
 #include "virtual.h"
 
 #include "collect.h"
+#include "download.h"
 #include "index.h"
 #include "rendering.h"
 #include "report.h"
@@ -24,6 +25,10 @@ enum {
 
 // A generated file is a row here and a renderer of its own.
 static const struct virtual_file sha256sums = {.name = "SHA256SUMS", .render = sums_render};
+static const struct virtual_file download_ps1 = {
+    .name = "download.ps1", .holds_links = true, .render = download_ps1_render};
+static const struct virtual_file download_sh = {
+    .name = "download.sh", .holds_links = true, .render = download_sh_render};
 static const struct virtual_file index_html = {
     .name = "index.html", .is_index = true, .render = index_render};
 static const struct virtual_file report_html = {
@@ -33,7 +38,8 @@ static const struct virtual_file urls_tsv = {
     .name = "urls.tsv", .holds_links = true, .render = urls_render};
 
 const struct virtual_file *const virtual_files[] = {
-    &sha256sums, &index_html, &report_html, &status_tsv, &urls_tsv, NULL,
+    &sha256sums,  &download_ps1, &download_sh, &index_html,
+    &report_html, &status_tsv,   &urls_tsv,    NULL,
 };
 
 const struct virtual_file *virtual_find(const char *name)

@@ -89,7 +89,7 @@ def test_odd_names_are_listed_read_and_linked(mount, s3, bucket):
         s3.put_object(Bucket=bucket, Key="odd dir+/" + name, Body=name.encode() * 3)
     there = mount()
     assert sorted(os.listdir(there.path / "odd dir+")) == sorted(
-        ODD_NAMES + ["urls.tsv", "report.html", "SHA256SUMS"])
+        ODD_NAMES + ["urls.tsv", "report.html", "SHA256SUMS", "download.sh", "download.ps1"])
     rows = {unescaped(row["file"]): row for row in there.rows("odd dir+/urls.tsv")}
     assert rows.keys() == set(ODD_NAMES)
     taken = set()
@@ -200,9 +200,9 @@ def test_without_a_role_there_are_no_links(registry, repository, mount):
     there = mount(presign_role=None)
     assert there.publish("b", "%s/%s:v1 x.tar" % (registry.host, repository)).returncode == 0
     listed = os.listdir(there.path / "b")
-    assert "urls.tsv" not in listed and "report.html" not in listed
+    assert not {"urls.tsv", "report.html", "download.sh", "download.ps1"} & set(listed)
     assert "x.tar" in listed and "SHA256SUMS" in listed
-    for name in ("urls.tsv", "report.html"):
+    for name in ("urls.tsv", "report.html", "download.sh"):
         with pytest.raises(PermissionError):
             (there.path / "b" / name).read_bytes()
     assert "presign_role" in there.log()
@@ -248,7 +248,7 @@ def test_open_files_keep_their_content_around_a_publish(published, registry, rep
     assert len(rows) == 3
 
 
-@pytest.mark.parametrize("name", ["urls.tsv", "report.html", "SHA256SUMS"])
+@pytest.mark.parametrize("name", ["urls.tsv", "report.html", "SHA256SUMS", "download.sh"])
 @pytest.mark.semantics(601)
 def test_generated_files_have_their_exact_size_and_may_not_be_touched(published, name):
     there, _ = published()

@@ -14,7 +14,8 @@ from mounted import PROGRAM, wait_until, within
 from servers import images
 
 MIB = 1 << 20
-GENERATED = {"urls.tsv", "report.html", "SHA256SUMS", "status.tsv", "index.html"}
+GENERATED = {"urls.tsv", "report.html", "SHA256SUMS", "status.tsv", "index.html", "download.sh",
+             "download.ps1"}
 
 
 def names(path):

@@ -6,7 +6,6 @@ image they have: `config_digest`, and what a container prints where one can run.
 """
 
 import json
-import os
 import pathlib
 import shutil
 
@@ -46,10 +45,13 @@ class Docker:
         _unmount_below(self.dir)
         shutil.rmtree(self.dir, ignore_errors=True)
 
+    def command(self):
+        """How anybody runs it."""
+        return ["env", "DOCKER_CONFIG=%s" % (self.dir / "client"),
+                shutil.which("docker"), "-H", "unix://%s" % self._socket]
+
     def __call__(self, *args, **options):
-        env = dict(os.environ, DOCKER_CONFIG=str(self.dir / "client"))
-        return run(["docker", "-H", "unix://%s" % self._socket, *args],
-                   env=env, **options).decode()
+        return run([*self.command(), *args], **options).decode()
 
     def load(self, archive):
         """What `docker load` prints."""
@@ -84,14 +86,16 @@ class Podman:
         _unmount_below(self.dir)
         shutil.rmtree(self.dir, ignore_errors=True)
 
+    def command(self):
+        """How anybody runs it."""
+        return ["env", "TMPDIR=%s" % (self.dir / "tmp"),
+                "CONTAINERS_CONF=%s" % (self.dir / "containers.conf"),
+                shutil.which("podman"), "--root", self.dir / "root", "--runroot", self.dir / "run",
+                "--tmpdir", self.dir / "libpod", "--storage-driver", "vfs",
+                "--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", "runc"]
+
     def __call__(self, *args, **options):
-        env = dict(os.environ, TMPDIR=str(self.dir / "tmp"),
-                   CONTAINERS_CONF=str(self.dir / "containers.conf"))
-        return run(["podman", "--root", self.dir / "root", "--runroot", self.dir / "run",
-                    "--tmpdir", self.dir / "libpod", "--storage-driver", "vfs",
-                    "--cgroup-manager", "cgroupfs", "--events-backend", "none",
-                    "--runtime", "runc", *args],
-                   env=env, **options).decode()
+        return run([*self.command(), *args], **options).decode()
 
     def load(self, archive):
         return self("load", "-q", "-i", _link(self.dir, archive))

@@ -45,6 +45,7 @@ static inline void fixture_init(struct fixture *fixture)
             .download_name = names[i][1],
             .size_bytes = 1000000,
             .modified_ms = FIXTURE_PUBLISHED_MS,
+            .etag = "\"e\"",
             .url = names[i][2],
             .expires_ms = FIXTURE_EXPIRES_MS,
         };

@@ -1,0 +1,46 @@
+#include "snapshot.h"
+
+#include "../publish/reference_file.h"
+
+#include <string.h>
+
+bool snapshot_is_archive(const struct snapshot_file *file)
+{
+    enum archive_format format;
+
+    return (file->record && file->record->has_image) || reference_name_format(file->name, &format);
+}
+
+bool snapshot_is_gzip(const struct snapshot_file *file)
+{
+    enum archive_format format;
+
+    if (file->record && file->record->has_image)
+        return file->record->format == ARCHIVE_FORMAT_TAR_GZ;
+    return reference_name_format(file->name, &format) && format == ARCHIVE_FORMAT_TAR_GZ;
+}
+
+int snapshot_title(const struct snapshot *snapshot, struct buf *text)
+{
+    if (snapshot->title)
+        return buf_append_text(text, snapshot->title);
+    if (snapshot->is_release)
+        return buf_printf(text, "Release %s", snapshot->build);
+    if (*snapshot->branch)
+        return buf_printf(text, "Prerelease %s, %s", snapshot->branch, snapshot->build);
+    if (*snapshot->build)
+        return buf_printf(text, "Prerelease %s", snapshot->build);
+    return buf_printf(text, "Files of %s", snapshot->bucket);
+}
+
+const char *snapshot_host(const struct snapshot *snapshot)
+{
+    const char *scheme_end = strstr(snapshot->origin, "://");
+
+    return scheme_end ? scheme_end + strlen("://") : snapshot->origin;
+}
+
+const char *snapshot_place(const struct snapshot *snapshot)
+{
+    return *snapshot->directory ? snapshot->directory : snapshot->bucket;
+}
