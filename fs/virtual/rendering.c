@@ -221,7 +221,8 @@ static int make_locked(struct renderings *renderings, struct slot *slot, struct 
 }
 
 // Waits for the making that is under way. 0: its outcome is another's, look again. 1: the
-// rendering will do, since it was begun no earlier than this wait. -errno: its error, or -EINTR.
+// rendering will do, since it was made of this listing or a newer one: in a directory that changes
+// all the time those who wait would else make one after the other. -errno: its error, or -EINTR.
 static int wait_locked(struct renderings *renderings, struct slot *slot, struct call *call,
                        const struct rendering_wanted *wanted, struct err *err)
 {
@@ -232,7 +233,7 @@ static int wait_locked(struct renderings *renderings, struct slot *slot, struct 
             return err_set(err, EINTR, "reading %s was cancelled", wanted->file->name);
     }
     if (slot->made_attempt >= attempt)
-        return slot->listing_version == wanted->listing_version ? 1 : 0;
+        return slot->listing_version >= wanted->listing_version ? 1 : 0;
     if (slot->failed_version != wanted->listing_version || slot->failure.errnum == EINTR)
         return 0;
     *err = slot->failure;

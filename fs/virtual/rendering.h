@@ -24,7 +24,7 @@ void renderings_sweep(struct renderings *renderings);
 struct rendering_wanted {
     const struct virtual_file *file;
     const char *directory;
-    uint64_t listing_version;
+    uint64_t listing_version; // a newer listing's is larger
     // Makes the bytes, without a lock held. *ret_reuse_ms: how long they may be handed out again,
     // as long as the listing's version stays; 0 for not at all.
     int (*make)(void *context, struct call *call, struct buf *ret_bytes, int64_t *ret_reuse_ms,

@@ -242,6 +242,29 @@ static void test_made_once_for_all_who_wait(void **state)
     renderings_free(renderings);
 }
 
+// Whoever waits takes what is made of a newer listing than the own.
+static void test_older_listing(void **state)
+{
+    (void)state;
+    struct renderings *renderings = start();
+    struct reader newer;
+    struct reader older[READERS];
+    start_readers(&newer, renderings, 1, 100);
+    for (size_t i = 0; i < READERS; i++) {
+        older[i] = (struct reader){.renderings = renderings, .version = i + 1};
+        call_init(&older[i].call, &test_clock);
+        pthread_create(&older[i].thread, NULL, read_urls, &older[i]);
+    }
+    usleep(100 * 1000);
+    maker.is_held = false;
+    join_readers(&newer, 1);
+    join_readers(older, READERS);
+    for (size_t i = 0; i < READERS; i++)
+        assert_int_equal(older[i].id, newer.id);
+    assert_int_equal(maker.count, 1);
+    renderings_free(renderings);
+}
+
 // Whoever saw a newer listing does not take what was made of the older.
 static void test_newer_listing(void **state)
 {
@@ -389,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_same_bytes_keep_their_id),
         cmocka_unit_test(test_failure),
         cmocka_unit_test(test_made_once_for_all_who_wait),
+        cmocka_unit_test(test_older_listing),
         cmocka_unit_test(test_newer_listing),
         cmocka_unit_test(test_failure_is_shared),
         cmocka_unit_test(test_interrupted_maker),
