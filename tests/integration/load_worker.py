@@ -19,12 +19,15 @@ import subprocess
 import sys
 import time
 
-KIB = 1 << 10
+KIB, MIB = 1 << 10, 1 << 20
 SIZES = [0, 1, 100, 4095, 40 * KIB, 300 * KIB, 300 * KIB, 9000 * KIB]
 FILES_MAX = 40          # in a directory: then there are only deletions
 GONE = {errno.ENOENT, errno.ESTALE}     # somebody else has deleted it
 GENERATED = {"urls.tsv", "report.html", "SHA256SUMS", "status.tsv", "index.html", "summary.md",
              "pinned.ref", "download.sh", "download.ps1"}
+
+
+BEAT = struct.Struct("=d24s")       # since when a program waits, for what
 
 
 def content(seed, size):
@@ -110,7 +113,13 @@ class Worker:
     def do_read(self):
         path = self.some()
         if path:
-            self.check(path, path.read_bytes())
+            with open(path, "rb") as file:
+                pieces = list(iter(lambda: self.read_on(file), b""))
+            self.check(path, b"".join(pieces))
+
+    def read_on(self, file):
+        self.mark("read")
+        return file.read(MIB)
 
     def do_read_places(self):
         path = self.some()
@@ -249,15 +258,16 @@ class Worker:
 
     # From beginning to end
 
-    def mark(self, now):
-        self.beat[8 * self.number:8 * self.number + 8] = struct.pack("d", now)
+    def mark(self, name=""):
+        """From now on it waits for this; for nothing."""
+        BEAT.pack_into(self.beat, BEAT.size * self.number, time.monotonic() if name else 0, name.encode())
 
     def step(self):
         kinds = list(self.KINDS)
         kind = self.random.choices(kinds, [self.KINDS[each] for each in kinds])[0]
         name = kind.__name__[3:]
         begun = time.monotonic()
-        self.mark(begun)
+        self.mark(name)
         try:
             kind(self)
         except Wrong as wrong:
@@ -266,7 +276,7 @@ class Worker:
             if error.errno not in GONE | {errno.EEXIST, errno.EISDIR}:
                 self.wrong.append("%s: %s" % (name, error))
             self.refused["%s: %s" % (name, errno.errorcode[error.errno])] += 1
-        self.mark(0)
+        self.mark()
         took = time.monotonic() - begun
         self.slowest[name] = max(took, self.slowest.get(name, 0))
         self.done[name] += 1

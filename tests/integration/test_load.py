@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import pathlib
-import struct
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ import time
 import pytest
 
 from bench import usage
-from load_worker import Worker, content
+from load_worker import BEAT, Worker, content
 from mounted import PROGRAM, wait_until
 from servers import images
 
@@ -51,7 +50,7 @@ def fuse_control(place):
 class Programs:
     def __init__(self, place, configuration):
         self.beats = place / "beats"
-        self.beats.write_bytes(bytes(8 * PROGRAMS))
+        self.beats.write_bytes(bytes(BEAT.size * PROGRAMS))
         path = place / "configuration.json"
         path.write_text(json.dumps({**configuration, "beats": str(self.beats)}))
         self.all = [subprocess.Popen(
@@ -60,12 +59,11 @@ class Programs:
 
     def stalled(self):
         """Those that have waited for one thing for too long, and where in the kernel they are."""
-        begun = struct.unpack("%dd" % PROGRAMS, self.beats.read_bytes())
-        late = [number for number in range(PROGRAMS)
-                if begun[number] and time.monotonic() - begun[number] > STALL_S
-                and self.all[number].poll() is None]
-        return ["program %d waits: %s" % (number, self.where(self.all[number].pid))
-                for number in late]
+        late = [(number, what.decode().rstrip("\0")) for number, (begun, what)
+                in enumerate(BEAT.iter_unpack(self.beats.read_bytes()))
+                if begun and time.monotonic() - begun > STALL_S and self.all[number].poll() is None]
+        return ["program %d waits in %s: %s" % (number, what, self.where(self.all[number].pid))
+                for number, what in late]
 
     @staticmethod
     def where(pid):
