@@ -176,6 +176,38 @@ def test_the_mount_stays_responsive_while_a_file_is_open(there):
     assert there.object("b/slow") == b"x" * 100000
 
 
+@pytest.mark.semantics(204)
+@pytest.mark.parametrize("flags", [os.O_TRUNC, os.O_APPEND, 0])
+def test_a_reader_is_not_disturbed_by_whoever_opens_the_name_for_writing(there, flags):
+    """Also while its directory is listed all the time, which lets the kernel keep the name."""
+    path = there.path / "b/x"
+    data = images.random_bytes(3 * MIB, 1)
+    path.write_bytes(data)
+    is_over = threading.Event()
+
+    def list_all_the_time():
+        while not is_over.is_set():
+            assert [entry.stat().st_size for entry in os.scandir(there.path / "b") if entry.name == "x"]
+
+    lister = threading.Thread(target=list_all_the_time)
+    lister.start()
+    try:
+        for _ in range(20):
+            reader, writer = os.open(path, os.O_RDONLY), os.open(path, os.O_WRONLY | flags)
+            got = os.read(reader, 1000)
+            assert os.fstat(reader).st_size == os.stat(path).st_size == len(data)
+            if flags == os.O_TRUNC:
+                os.write(writer, data[:len(got)])
+            assert got + os.read(reader, len(data)) == data
+            if flags == os.O_TRUNC:
+                os.write(writer, data[len(got):])       # the same bytes again are a success
+            os.close(writer)
+            os.close(reader)
+    finally:
+        is_over.set()
+        lister.join()
+
+
 @pytest.mark.semantics(311)
 def test_unmounting_abandons_what_was_not_closed(mount):
     there = mount()
