@@ -16,6 +16,7 @@ enum {
     // of a window end together: it is then empty for a while.
     GET_MS = 100,
     LATENCIES = 4,
+    SLOWER = 16,            // GETs until a lower rate is believed: they hold each other up
     MEASURED_MIN = 1 << 19, // bytes of a GET that says something about the line
 };
 
@@ -166,9 +167,13 @@ static int take_bytes(void *context, const void *bytes, size_t size)
     struct reader *reader = chunk->reader;
     if (size > chunk->size - chunk->filled)
         return -EIO;
-    memcpy(chunk->bytes + chunk->filled, bytes, size);
     if (chunk->filled == 0)
         chunk->began_ms = clock_monotonic_ms(reader->shared->clock);
+    pthread_mutex_lock(&reader->shared->lock);
+    size_t passed_on = reader_pass_on_locked(reader, chunk, bytes, size);
+    pthread_mutex_unlock(&reader->shared->lock);
+    memcpy(chunk->bytes + chunk->filled + passed_on, (const char *)bytes + passed_on,
+           size - passed_on);
     pthread_mutex_lock(&reader->shared->lock);
     chunk->filled += size;
     if (reader->reads)
@@ -202,11 +207,18 @@ static void learn_locked(struct readers *readers, const struct chunk *chunk)
     int64_t took_ms = clock_monotonic_ms(readers->clock) - chunk->began_ms;
     int64_t wanted_ms = LATENCIES * latency_ms > GET_MS ? LATENCIES * latency_ms : GET_MS;
     uint64_t bytes = chunk->size * (uint64_t)wanted_ms / (uint64_t)(took_ms > 0 ? took_ms : 1);
+    if (chunk->was_alone)
+        readers->latency_ms = (readers->latency_ms + (size_t)latency_ms) / 2;
     if (chunk->size < MEASURED_MIN)
         return;
-    if (bytes > READER_CHUNK_MAX)
-        bytes = READER_CHUNK_MAX;
+    if (bytes > 2 * READER_CHUNK_MAX) // the average is to come up to it
+        bytes = 2 * READER_CHUNK_MAX;
     readers->worthwhile = (3 * readers->worthwhile + (size_t)bytes) / 4;
+    size_t rate = chunk->size / (size_t)(took_ms > 0 ? took_ms : 1);
+    if (rate > readers->rate)
+        readers->rate = rate;
+    else
+        readers->rate -= (readers->rate - rate) / SLOWER;
 }
 
 static int fetch(struct chunk *chunk, struct err *err)
@@ -253,12 +265,14 @@ static void run_chunk(struct task *task)
         finish_locked(readers, chunk, error, &err);
     } else if (chunk->state == CHUNK_QUEUED && bytes) {
         chunk->state = CHUNK_FETCHING;
+        chunk->was_alone = readers->fetching++ == 0;
         chunk->bytes = TAKE(bytes);
         readers->held += size;
         chunk->reader->held += size;
         pthread_mutex_unlock(&readers->lock);
         error = fetch(chunk, &err);
         pthread_mutex_lock(&readers->lock);
+        readers->fetching--;
         if (error == 0)
             learn_locked(readers, chunk);
         finish_locked(readers, chunk, error, &err);

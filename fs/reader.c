@@ -6,7 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_SHARE = 4 }; // a chunk that runs ahead is this part of the window: several run
+enum {
+    CHUNK_SHARE = 4, // a chunk that runs ahead is at most this part of the window: several run
+    // Bytes a millisecond that a stream is to bring. No more GETs run beside each other than it
+    // takes: those of a store on the same machine, or of a line that one fills, only take turns.
+    STREAM_RATE = 1000 * 1000,
+};
 
 int readers_new(struct s3_client *client, struct memory *memory, const struct clock *clock,
                 struct readers **ret_readers, struct err *err)
@@ -101,6 +106,14 @@ static uint64_t near_locked(const struct reader *reader)
     return near > READER_NEAR_MIN ? near : READER_NEAR_MIN;
 }
 
+static unsigned under_way_locked(const struct reader *reader)
+{
+    unsigned count = 0;
+    for (const struct chunk *chunk = reader->chunks; chunk; chunk = chunk->next)
+        count += chunk->state == CHUNK_QUEUED || chunk->state == CHUNK_FETCHING;
+    return count;
+}
+
 // A power of two: what makes several run in the window, and a GET's latency a small part of it.
 static size_t chunk_size_locked(const struct reader *reader)
 {
@@ -111,6 +124,18 @@ static size_t chunk_size_locked(const struct reader *reader)
     while (size < READER_CHUNK_MAX && 2 * size <= most)
         size *= 2;
     return size;
+}
+
+// How many GETs of a stream are to be under way beside each other: one that begins, and as many as
+// bring what they should by how long one takes alone.
+static unsigned width_locked(const struct reader *reader, size_t size)
+{
+    const struct readers *shared = reader->shared;
+    if (shared->rate == 0)
+        return READER_THREADS;
+    uint64_t meanwhile = (uint64_t)STREAM_RATE * (shared->latency_ms + size / shared->rate);
+    uint64_t width = 1 + (meanwhile + size / 2) / size;
+    return width < 2 ? 2 : width > READER_THREADS ? READER_THREADS : (unsigned)width;
 }
 
 // Ends at a multiple of its size: stores keep objects in such pieces, and the buffers of a stream
@@ -134,8 +159,9 @@ static size_t room_locked(const struct reader *reader, uint64_t offset, size_t s
 {
     uint64_t end = reader->size_bytes;
     for (const struct chunk *chunk = reader->chunks; chunk; chunk = chunk->next) {
-        if (chunk->offset >= offset && chunk->offset < end)
-            end = chunk->offset;
+        uint64_t begin = chunk_begin(chunk);
+        if (chunk_holds(chunk, begin) && begin >= offset && begin < end)
+            end = begin;
     }
     return end - offset < size ? (size_t)(end - offset) : size;
 }
@@ -146,7 +172,8 @@ static void run_ahead_locked(struct reader *reader)
     if (limit > reader->size_bytes)
         limit = reader->size_bytes;
     size_t size = chunk_size_locked(reader);
-    while (reader->ahead < limit) {
+    unsigned width = width_locked(reader, size);
+    while (reader->ahead < limit && under_way_locked(reader) < width) {
         // The last one of the window waits until it is worth a request.
         size_t wanted = aligned(reader->ahead, size);
         if (limit - reader->ahead < wanted && limit < reader->size_bytes)
@@ -217,14 +244,14 @@ static struct chunk *start_for_locked(struct reader *reader, const struct read *
 }
 
 // Out of the list, and answered without the lock.
-static void answer_locked(struct reader *reader, struct read **at, const char *bytes,
-                          const struct err *err)
+static void answer_locked(struct reader *reader, struct read **at, const struct iovec *pieces,
+                          int count, const struct err *err)
 {
     struct read *read = *at;
     char *gathered = read->gathered;
     *at = read->next;
     pthread_mutex_unlock(&reader->shared->lock);
-    read->answer(read, bytes, err);
+    read->answer(read, pieces, count, err);
     free(gathered);
     pthread_mutex_lock(&reader->shared->lock);
 }
@@ -233,7 +260,7 @@ static void out_of_memory_locked(struct reader *reader, struct read **at)
 {
     struct err err = {0};
     err_no_memory(&err);
-    answer_locked(reader, at, NULL, &err);
+    answer_locked(reader, at, NULL, 0, &err);
 }
 
 void reader_fail_locked(struct reader *reader, const struct chunk *chunk, const struct err *err)
@@ -251,16 +278,16 @@ void reader_fail_locked(struct reader *reader, const struct chunk *chunk, const 
         last = &read->next;
     }
     while (failed)
-        answer_locked(reader, &failed, NULL, err);
+        answer_locked(reader, &failed, NULL, 0, err);
 }
 
 // What is filled is not written again, and the reference keeps it.
 static void answer_from_locked(struct reader *reader, struct read **at, struct chunk *chunk)
 {
-    const char *bytes = chunk->bytes + ((*at)->offset - chunk->offset);
+    struct iovec piece = {chunk->bytes + ((*at)->offset - chunk->offset), (*at)->size};
     chunk->references++;
     chunk->consumed += (*at)->size;
-    answer_locked(reader, at, bytes, NULL);
+    answer_locked(reader, at, &piece, 1, NULL);
     chunk_unref_locked(chunk);
 }
 
@@ -302,8 +329,43 @@ static bool try_to_answer_locked(struct reader *reader, struct read **at)
             return true;
         }
     }
-    answer_locked(reader, at, read->gathered, NULL);
+    answer_locked(reader, at, &(struct iovec){read->gathered, read->size}, 1, NULL);
     return true;
+}
+
+// A read that the chunk's next `size` bytes complete, and before which all of the chunk was read.
+static struct read **find_next_locked(struct reader *reader, const struct chunk *chunk, size_t size)
+{
+    uint64_t begin = chunk->offset + chunk->consumed;
+    uint64_t end = chunk->offset + chunk->filled + size;
+    struct read **at = &reader->reads;
+    while (*at && ((*at)->copied > 0 || (*at)->offset != begin || begin + (*at)->size > end ||
+                   !chunk_holds(chunk, begin)))
+        at = &(*at)->next;
+    return *at ? at : NULL;
+}
+
+size_t reader_pass_on_locked(struct reader *reader, struct chunk *chunk, const char *bytes,
+                             size_t size)
+{
+    struct read **at;
+    while ((at = find_next_locked(reader, chunk, size))) {
+        size_t skip = chunk->consumed;
+        size_t left = (*at)->size;
+        struct iovec pieces[2];
+        int count = 0;
+        if (skip < chunk->filled) {
+            size_t there = chunk->filled - skip < left ? chunk->filled - skip : left;
+            pieces[count++] = (struct iovec){chunk->bytes + skip, there};
+            skip += there;
+            left -= there;
+        }
+        if (left > 0)
+            pieces[count++] = (struct iovec){(char *)bytes + (skip - chunk->filled), left};
+        chunk->consumed = chunk->passed_on = skip + left;
+        answer_locked(reader, at, pieces, count, NULL);
+    }
+    return chunk->passed_on > chunk->filled ? chunk->passed_on - chunk->filled : 0;
 }
 
 void reader_advance_locked(struct reader *reader)
@@ -324,7 +386,7 @@ void reader_read(struct reader *reader, struct read *read)
     read->gathered = NULL;
     read->copied = 0;
     if (read->size == 0) {
-        read->answer(read, "", NULL);
+        read->answer(read, NULL, 0, NULL);
         return;
     }
     struct readers *readers = reader->shared; // the answer may let the reader be closed
