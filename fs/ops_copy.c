@@ -4,6 +4,7 @@
 #include "copy/copy.h"
 #include "path.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -48,6 +49,7 @@ static int copy_range(fuse_req_t req, struct handle *from, uint64_t from_offset,
     atomic_store(&to->writing.closed_empty_ms, 0);
     if (get_copier(req, to, &source, from_offset == 0 && to_offset == 0, &writer, err) < 0)
         return -err->errnum;
+    assert(writer);
     int error = writer_copy(writer, &source, from_offset, to_offset, size);
     if (error < 0)
         return err_set(err, -error, "the range cannot be copied");

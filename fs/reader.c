@@ -2,6 +2,7 @@
 
 #include "chunk.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +184,7 @@ static void run_ahead_locked(struct reader *reader)
         if (room > 0 && !chunk_start_locked(reader, reader->ahead, room))
             return; // no memory to run ahead: reads will start their own
         struct chunk *there = find_locked(reader, reader->ahead);
+        assert(there); // it stood there, or has just been started
         reader->ahead = there->offset + there->size;
     }
 }

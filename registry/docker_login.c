@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/scope.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,7 +97,9 @@ static json_t *find_namespace(json_t *entries, const char *host, const char *rep
         return NULL;
     }
     for (char *slash; (slash = strrchr(key, '/')) != NULL; *slash = '\0') {
-        json_t *entry = is_api_path(strchr(key, '/')) ? NULL : json_object_get(entries, key);
+        const char *path = strchr(key, '/');
+        assert(path); // there is a last one
+        json_t *entry = is_api_path(path) ? NULL : json_object_get(entries, key);
         if (entry != NULL)
             return entry;
     }

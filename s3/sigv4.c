@@ -135,6 +135,7 @@ static void append_trimmed(struct buf *text, const char *value)
 
 static bool is_repeated(const struct sorted_headers *headers, size_t i)
 {
+    // cppcheck-suppress arrayIndexOutOfBoundsCond ; i is below count, which sort_headers bounds
     return i > 0 && compare_names(headers->items[i - 1], headers->items[i]) == 0;
 }
 

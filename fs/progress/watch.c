@@ -145,7 +145,7 @@ static struct watch_row *append(struct watch *watch, const struct field fields[C
 static int take_line(struct watch *watch, const char *line, size_t size, int64_t now_ms,
                      struct err *err)
 {
-    struct field fields[COLUMNS];
+    struct field fields[COLUMNS] = {{0}};
     enum watch_state state = WATCH_RUNNING;
     int64_t done = 0;
     int64_t total = -1;

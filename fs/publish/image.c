@@ -179,7 +179,7 @@ static int make_record(void *context, const char *etag, struct record **ret_reco
 int image_complete(struct image *image, struct call *call, struct err *err)
 {
     const struct image_place *place = image->place;
-    struct image_twin_copy twin;
+    struct image_twin_copy twin = {0};
     if (image->twin)
         image_fill_twin_copy(image, &twin);
     struct completion *completion = &image->completion;

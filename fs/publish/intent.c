@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "s3.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -105,6 +106,7 @@ static bool is_name(const char *name)
 
 static int check(const struct intent *intent, struct err *err)
 {
+    assert(intent->program && intent->directory);
     int error = check_origin(&intent->origin, err);
     if (error < 0)
         return error;

@@ -38,12 +38,12 @@ static int take_dead(struct intent_list *list, struct intent_suspect **ret_suspe
         return err_no_memory(err);
     for (size_t i = 0; i < list->count; i++) {
         struct intent_stored *stored = &list->items[i];
-        if (stored->is_dead)
-            suspects[count++] = (struct intent_suspect){
-                .object_key = TAKE(stored->object_key),
-                .written_ms = stored->written_ms,
-                .intent = TAKE(stored->intent),
-            };
+        if (!stored->is_dead)
+            continue;
+        struct intent_suspect *suspect = &suspects[count++];
+        suspect->object_key = TAKE(stored->object_key);
+        suspect->written_ms = stored->written_ms;
+        suspect->intent = TAKE(stored->intent);
     }
     *ret_suspects = suspects;
     *ret_count = count;

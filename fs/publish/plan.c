@@ -4,6 +4,7 @@
 #include "fs/memory.h"
 #include "s3.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -159,6 +160,7 @@ static void make_spans(struct cutting *cutting)
             if (!best || run_end(cutting->runs[next]) > run_end(best))
                 best = cutting->runs[next];
         }
+        assert(best); // the run at `next` begins where `seen` is
         if (run_end(best) > seen) {
             use_run(cutting, best, &done);
             seen = run_end(best);

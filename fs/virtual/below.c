@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "collect.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <search.h>
 #include <stdlib.h>
@@ -116,6 +117,7 @@ static struct snapshot_child *child_of(const struct below *below, const char *pa
 
 static void add_object(struct gathering *gathering, const struct s3_object_info *object)
 {
+    assert(gathering->list_prefix); // since it has begun
     size_t prefix_size = strlen(gathering->list_prefix);
 
     if (strncmp(object->key, gathering->list_prefix, prefix_size) != 0)

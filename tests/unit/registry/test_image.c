@@ -96,7 +96,7 @@ static const char *put(const char *kind, const char *tag, const char *content_ty
                        const char *bytes)
 {
     const char *digest = NULL;
-    for (int is_tag = 0; is_tag <= (tag != NULL); is_tag++) {
+    for (int is_tag = 0; is_tag <= (tag ? 1 : 0); is_tag++) {
         assert_true(store.count < DOCUMENTS_MAX);
         struct document *document = &store.documents[store.count++];
         strcpy(document->digest, "sha256:");
