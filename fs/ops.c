@@ -2,6 +2,7 @@
 
 #include "base/scope.h"
 #include "caller.h"
+#include "misses.h"
 #include "path.h"
 
 #include <errno.h>
@@ -43,7 +44,8 @@ int ops_new(struct service *service, void (*on_ready)(void *context), void *cont
     pthread_mutex_init(&ops->lock, NULL);
     call_wait_init(&ops->has_parked_changed);
     pthread_cond_init(&ops->has_watched, NULL);
-    int error = inodes_new(&ops->inodes, err);
+    ops->misses = misses_new();
+    int error = ops->misses ? inodes_new(&ops->inodes, err) : err_no_memory(err);
     if (error == 0)
         error = handles_new(ops->inodes, &ops->handles, err);
     if (error == 0)
@@ -65,6 +67,7 @@ void ops_free(struct ops *ops)
         ops_forget_reopenings(ops);
     handles_free(ops->handles);
     inodes_free(ops->inodes);
+    misses_free(ops->misses);
     pthread_cond_destroy(&ops->has_parked_changed);
     pthread_cond_destroy(&ops->has_watched);
     pthread_mutex_destroy(&ops->lock);
@@ -311,6 +314,26 @@ static int find(struct ops *ops, struct call *call, const char *directory, const
     return error;
 }
 
+// The name may be about to be there.
+static void find_or_await(fuse_req_t req, struct call *call, const char *directory,
+                          const char *name, struct inode **ret_inode, struct err *err)
+{
+    struct ops *ops = ops_of(req);
+    const struct clock *clock = ops->service->clock;
+    const struct miss miss = {.thread = fuse_req_ctx(req)->pid,
+                              .directory = directory,
+                              .name = name,
+                              .changes = tree_changes(ops->service->tree, directory)};
+    bool can_miss = miss.thread && !virtual_find(name); // no thread: of another namespace
+    bool is_missed = can_miss && misses_take(ops->misses, &miss, clock_monotonic_ms(clock));
+    int error = is_missed ? err_set(err, ENOENT, "there is no such file")
+                          : find(ops, call, directory, name, ret_inode, err);
+    if (error == -ENOENT && ops_await_name(ops, call, directory, name))
+        (void)find(ops, call, directory, name, ret_inode, err);
+    else if (error == -ENOENT && can_miss && !is_missed)
+        misses_note(ops->misses, &miss, clock_monotonic_ms(clock));
+}
+
 static void reply_entry(fuse_req_t req, struct inode *inode)
 {
     struct ops *ops = ops_of(req);
@@ -322,7 +345,6 @@ static void reply_entry(fuse_req_t req, struct inode *inode)
 // Valid replies: entry, err.
 static void ops_lookup(fuse_req_t req, fuse_ino_t parent_id, const char *name)
 {
-    struct ops *ops = ops_of(req);
     const struct inode *parent = ops_inode(req, parent_id);
     struct inode *inode = NULL;
     struct err err = {0};
@@ -339,9 +361,7 @@ static void ops_lookup(fuse_req_t req, fuse_ino_t parent_id, const char *name)
         return;
     }
     ops_call_begin(&blocking, req);
-    if (find(ops, &blocking.call, parent->directory, name, &inode, &err) == -ENOENT &&
-        ops_await_name(ops, &blocking.call, parent->directory, name))
-        (void)find(ops, &blocking.call, parent->directory, name, &inode, &err);
+    find_or_await(req, &blocking.call, parent->directory, name, &inode, &err);
     ops_call_end(&blocking);
     if (!inode) {
         ops_refuse(req, "lookup failed", &err, parent->directory, name);

@@ -22,6 +22,7 @@ struct ops {
     struct service *service;
     struct inodes *inodes;
     struct handles *handles;
+    struct misses *misses;
     struct inode_style style; // but for now_ms
     void (*on_ready)(void *context);
     void *on_ready_context;

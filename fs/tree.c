@@ -405,6 +405,15 @@ int tree_lookup(struct tree *tree, struct call *call, const char *directory, con
     return 0;
 }
 
+uint64_t tree_changes(struct tree *tree, const char *directory)
+{
+    pthread_mutex_lock(&tree->lock);
+    const struct node *node = find_locked(tree, directory);
+    uint64_t changes = node ? node->generation : 0;
+    pthread_mutex_unlock(&tree->lock);
+    return changes;
+}
+
 // ---- directories made here ---------------------------------------------------------------------
 
 bool tree_is_made_here(struct tree *tree, const char *directory)

@@ -58,6 +58,9 @@ int tree_lookup(struct tree *tree, struct call *call, const char *directory, con
                 struct tree_listing **ret_listing, const struct tree_entry **ret_entry,
                 struct err *err);
 
+// Another number each time that this mount changes something in the directory or below it.
+uint64_t tree_changes(struct tree *tree, const char *directory);
+
 // Whether this mount made the directory (and it has not been removed).
 bool tree_is_made_here(struct tree *tree, const char *directory);
 // The same of it or any directory below it.

@@ -157,6 +157,28 @@ def test_two_hosts_see_each_other(mount):
     assert "a.txt" not in os.listdir(two.path / "b") and (two.path / "b/c.txt").exists()
 
 
+@pytest.mark.semantics(505)
+def test_making_a_file_asks_for_no_listing_beside_that_of_the_look_before(front, mount):
+    """The kernel asks for the name once more, and holds the directory meanwhile."""
+    there = through(front, mount, list_ttl=0)
+    (there.path / "b").mkdir()
+    path = there.path / "b/x.txt"
+
+    def asked_for(action):
+        before = listings(front)[0].count("b%2F")
+        result = action()
+        return listings(front)[0].count("b%2F") - before, result
+
+    assert asked_for(path.exists) == (1, False)
+    count, file = asked_for(lambda: os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    assert count == 0
+    os.write(file, b"x")
+    os.close(file)
+    assert not path.with_name("y.txt").exists()
+    assert subprocess.run(["cp", path, path.with_name("y.txt")], check=False).returncode == 0
+    assert path.with_name("y.txt").exists() and path.read_bytes() == b"x"   # seen at once
+
+
 @pytest.fixture
 def kept(mount, s3, bucket):
     """A mount whose kernel keeps the entry of b/x.txt for a minute."""
