@@ -4,6 +4,7 @@
 #include "page.h"
 #include "words.h"
 
+#include "../path.h"
 #include "base/url.h"
 
 #include <errno.h>
@@ -36,12 +37,39 @@ static void append_count(struct buf *page, size_t count, const char *one, const 
     buf_append_text(page, count == 1 ? one : many);
 }
 
-static void append_moment(struct buf *page, int64_t ms)
+static void section_begin(struct buf *page, const char *id, const char *heading)
 {
+    html_format(page, "<section aria-labelledby=\"%s\">\n<h2 id=\"%s\">%s</h2>\n", id, id, heading);
+}
+
+static void append_date(struct buf *page, int64_t ms)
+{
+    buf_append_text(page, "</td><td class=\"date\">");
     if (ms > 0)
         page_time(page, ms);
     else
-        buf_append_text(page, "-");
+        buf_append_char(page, '-');
+    buf_append_text(page, "</td>");
+}
+
+// The end of a row; a phone leaves the count out.
+static void append_numbers(struct buf *page, size_t count, uint64_t size_bytes)
+{
+    buf_append_text(page, "<td class=\"number wide\">");
+    words_number(page, count);
+    buf_append_text(page, "</td><td class=\"number\">");
+    words_size(page, size_bytes);
+    buf_append_text(page, "</td></tr>\n");
+}
+
+static void append_table_head(struct buf *page, const char *name, const char *date,
+                              const char *count)
+{
+    html_format(page,
+                "<table>\n<thead><tr><th scope=\"col\">%s</th><th scope=\"col\">%s</th>"
+                "<th scope=\"col\" class=\"number wide\">%s</th><th scope=\"col\" "
+                "class=\"number\">Size</th></tr></thead>\n<tbody>\n",
+                name, date, count);
 }
 
 static void append_header(const struct snapshot *snapshot, struct buf *page)
@@ -63,17 +91,11 @@ static void append_child(const struct snapshot_child *child, struct buf *page)
 {
     buf_append_text(page, "<tr><td>");
     append_link(page, child->name, child->has_index ? "index.html" : "", child->name);
-    buf_append_text(page, "</td><td>");
-    append_moment(page, child->modified_ms);
-    buf_append_text(page, "</td><td>");
-    if (child->is_unknown) {
-        buf_append_text(page, "-</td><td>-");
-    } else {
-        words_number(page, child->build_count);
-        buf_append_text(page, "</td><td>");
-        words_size(page, child->size_bytes);
-    }
-    buf_append_text(page, "</td></tr>\n");
+    append_date(page, child->modified_ms);
+    if (child->is_unknown)
+        buf_append_text(page, "<td class=\"number wide\">-</td><td class=\"number\">-</td></tr>\n");
+    else
+        append_numbers(page, child->build_count, child->size_bytes);
 }
 
 // What holds nothing but files stands among the builds.
@@ -85,11 +107,10 @@ static void append_children(const struct snapshot *snapshot, struct buf *page)
         const struct snapshot_child *child = &snapshot->children[i];
         if (!child->has_index && !child->is_unknown)
             continue;
-        if (!has_begun)
-            buf_append_text(page,
-                            "<section aria-labelledby=\"directories\">\n<h2 id=\"directories\">"
-                            "Directories</h2>\n<table>\n<thead><tr><th>Name</th><th>Newest</th>"
-                            "<th>Builds</th><th>Size</th></tr></thead>\n<tbody>\n");
+        if (!has_begun) {
+            section_begin(page, "directories", "Directories");
+            append_table_head(page, "Name", "Newest", "Builds");
+        }
         has_begun = true;
         append_child(child, page);
     }
@@ -102,13 +123,34 @@ static void append_build(const struct snapshot *snapshot, const struct snapshot_
 {
     buf_append_text(page, "<tr><td>");
     append_link(page, build->path, snapshot->has_reports ? "report.html" : "", build->path);
-    buf_append_text(page, "</td><td>");
-    append_moment(page, build->modified_ms);
-    buf_append_text(page, "</td><td>");
-    words_number(page, build->file_count);
-    buf_append_text(page, "</td><td>");
-    words_size(page, build->size_bytes);
-    buf_append_text(page, "</td></tr>\n");
+    append_date(page, build->modified_ms);
+    append_numbers(page, build->file_count, build->size_bytes);
+}
+
+static bool is_release(const struct snapshot *snapshot, const struct snapshot_build *build)
+{
+    return !*snapshot->directory && path_is_under_releases(build->path);
+}
+
+// Those of one kind among the newest `count`.
+static void append_kind(const struct snapshot *snapshot, struct buf *page, size_t count,
+                        bool releases, const char *id, const char *heading)
+{
+    bool has_begun = false;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct snapshot_build *build = &snapshot->builds[i];
+        if (is_release(snapshot, build) != releases)
+            continue;
+        if (!has_begun) {
+            section_begin(page, id, heading);
+            append_table_head(page, releases ? "Release" : "Build", "Newest file", "Files");
+        }
+        has_begun = true;
+        append_build(snapshot, build, page);
+    }
+    if (has_begun)
+        buf_append_text(page, "</tbody>\n</table>\n</section>\n");
 }
 
 static void append_builds(const struct snapshot *snapshot, struct buf *page)
@@ -116,22 +158,15 @@ static void append_builds(const struct snapshot *snapshot, struct buf *page)
     size_t shown =
         snapshot->build_count < INDEX_BUILDS_MAX ? snapshot->build_count : INDEX_BUILDS_MAX;
 
-    buf_append_text(page, "<section aria-labelledby=\"builds\">\n<h2 id=\"builds\">Builds</h2>\n");
-    if (shown == 0) {
-        buf_append_text(page, "<p>There are none yet.</p>\n</section>\n");
-        return;
-    }
-    buf_append_text(page, "<table>\n<thead><tr><th>Build</th><th>Newest file</th><th>Files</th>"
-                          "<th>Size</th></tr></thead>\n<tbody>\n");
-    for (size_t i = 0; i < shown; i++)
-        append_build(snapshot, &snapshot->builds[i], page);
-    buf_append_text(page, "</tbody>\n</table>\n");
+    append_kind(snapshot, page, shown, true, "releases", "Releases");
+    append_kind(snapshot, page, shown, false, "builds", "Builds");
+    if (shown == 0)
+        buf_append_text(page, "<p>There are no builds here yet.</p>\n");
     if (shown < snapshot->build_count) {
         buf_append_text(page, "<p>And ");
         append_count(page, snapshot->build_count - shown, " older build", " older builds");
         buf_append_text(page, ", which the directories&#39; own pages show.</p>\n");
     }
-    buf_append_text(page, "</section>\n");
 }
 
 int index_render(const struct snapshot *snapshot, struct buf *ret_bytes, struct err *err)

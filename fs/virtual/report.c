@@ -13,10 +13,11 @@
 // When a link dies; in words as seen from the moment at which the page was made.
 static void append_expiry(struct buf *page, int64_t expires_ms, int64_t now_ms)
 {
+    buf_append_text(page, "<strong>");
     page_time(page, expires_ms);
-    buf_append_text(page, " (");
+    buf_append_text(page, "</strong>, ");
     words_span(page, expires_ms - now_ms);
-    buf_append_text(page, " after this page was made)");
+    buf_append_text(page, " after this page was made");
 }
 
 static void fact(struct buf *page, const char *label, const char *value)
@@ -114,9 +115,7 @@ static void append_header(const struct snapshot *snapshot, const struct totals *
     fact_end(page);
     if (totals->expires_ms) {
         fact_begin(page, "Links expire");
-        buf_append_text(page, "<strong>");
         append_expiry(page, totals->expires_ms, snapshot->now_ms);
-        buf_append_text(page, "</strong>");
         fact_end(page);
     }
     if (snapshot->contact)
@@ -131,6 +130,8 @@ static void append_navigation(struct buf *page)
                           "<li><a href=\"#download\">Download</a></li>\n"
                           "<li><a href=\"#verify\">Verify</a></li>\n"
                           "<li><a href=\"#load\">Load</a></li>\n"
+                          "<li><a href=\"#push\">Your registry</a></li>\n"
+                          "<li><a href=\"#air-gap\">Air gap</a></li>\n"
                           "<li><a href=\"#security\">Security</a></li>\n"
                           "<li><a href=\"#questions\">Questions</a></li>\n</ul>\n</nav>\n");
 }
@@ -165,30 +166,54 @@ static void append_image_facts(const struct record *record, struct buf *page)
              "skopeo and containerd load it too.");
 }
 
+// The same program by two names, and words in two shells' quotes.
+static void append_curl(const struct snapshot_file *file, struct buf *page, const char *heading,
+                        const char *program, int (*append_word)(struct buf *, const char *))
+{
+    html_format(page, "<h4>%s</h4>\n<pre><code>%s --fail --continue-at - --output %s ", heading,
+                program, file->download_name);
+    append_word(page, file->url);
+    buf_append_text(page, "</code></pre>\n");
+}
+
 static void append_commands(const struct snapshot_file *file, struct buf *page)
 {
-    buf_append_text(page, "<details>\n<summary>");
-    html_format(page, "Commands to download %s", file->download_name);
-    buf_append_text(page, "</summary>\n<h4>Linux, macOS</h4>\n<pre><code>");
-    html_format(page, "curl --fail --continue-at - --output %s ", file->download_name);
-    html_shell_word(page, file->url);
-    buf_append_text(page, "</code></pre>\n<h4>Windows PowerShell</h4>\n<pre><code>"
-                          "$ProgressPreference = &#39;SilentlyContinue&#39;\n");
-    buf_append_text(page, "Invoke-WebRequest -UseBasicParsing -Uri ");
+    html_format(page, "<details>\n<summary>Commands to download %s</summary>\n",
+                file->download_name);
+    append_curl(file, page, "Linux, macOS", "curl", html_shell_word);
+    append_curl(file, page, "Windows 10 and newer, in PowerShell", "curl.exe",
+                html_powershell_word);
+    buf_append_text(page, "<h4>Older Windows, in PowerShell</h4>\n<pre><code>"
+                          "$ProgressPreference = &#39;SilentlyContinue&#39;\n"
+                          "Invoke-WebRequest -UseBasicParsing -Uri ");
     html_powershell_word(page, file->url);
     html_format(page, " -OutFile %s</code></pre>\n</details>\n", file->download_name);
 }
 
+// The card's first lines: what it is, and the way to it.
+static void append_top(const struct snapshot_file *file, struct buf *page)
+{
+    html_format(page, "<div class=\"top\">\n<div><h3>%s</h3>\n<p class=\"quiet\">", file->name);
+    words_size(page, file->size_bytes);
+    if (file->record && file->record->has_image)
+        html_format(page, " \xC2\xB7 %s", file->record->platform);
+    buf_append_text(page, "</p></div>\n");
+    if (file->url)
+        html_format(page, "<a class=\"button\" rel=\"noreferrer\" href=\"%s\">Download %s</a>\n",
+                    file->url, file->download_name);
+    buf_append_text(page, "</div>\n");
+}
+
 static void append_file(const struct snapshot_file *file, struct buf *page)
 {
-    html_format(page, "<article class=\"card\">\n<h3>%s</h3>\n", file->name);
-    if (file->url) {
-        html_format(page, "<a class=\"button\" rel=\"noreferrer\" href=\"%s\">Download %s (",
-                    file->url, file->download_name);
-        words_size(page, file->size_bytes);
-        buf_append_text(page, ")</a>\n");
-    }
+    buf_append_text(page, "<article class=\"card\">\n");
+    append_top(file, page);
     buf_append_text(page, "<dl>\n");
+    if (file->record)
+        fact_code(page, "File\xE2\x80\x99s SHA-256", file->record->sha256);
+    else
+        fact(page, "File\xE2\x80\x99s SHA-256",
+             "not known: nothing was recorded of this file when it was stored");
     fact_begin(page, "Size");
     page_size(page, file->size_bytes);
     fact_end(page);
@@ -200,11 +225,6 @@ static void append_file(const struct snapshot_file *file, struct buf *page)
     }
     if (file->record && file->record->has_image)
         append_image_facts(file->record, page);
-    if (file->record)
-        fact_code(page, "File\xE2\x80\x99s SHA-256", file->record->sha256);
-    else
-        fact(page, "File\xE2\x80\x99s SHA-256",
-             "not known: nothing was recorded of this file when it was stored");
     buf_append_text(page, "</dl>\n");
     if (file->url)
         append_commands(file, page);
@@ -233,6 +253,8 @@ int report_render(const struct snapshot *snapshot, struct buf *ret_bytes, struct
     report_download_steps(ret_bytes);
     report_verify_steps(snapshot, ret_bytes);
     report_load_steps(snapshot, ret_bytes);
+    report_push_steps(snapshot, ret_bytes);
+    report_air_gap_notes(ret_bytes);
     report_security_notes(snapshot, ret_bytes);
     report_questions(snapshot, ret_bytes);
     buf_append_text(ret_bytes, "</main>\n");

@@ -44,20 +44,27 @@ void report_download_steps(struct buf *page)
     section_begin(page, "download", "Download");
     buf_append_text(
         page,
-        "<ul>\n"
-        "<li><strong>In a browser:</strong> press a file\xE2\x80\x99s button. It is saved under "
-        "the name given as \xE2\x80\x9CSaved as\xE2\x80\x9D.</li>\n"
-        "<li><strong>On a command line:</strong> open the commands under a file and paste the one "
-        "for your system. The links are long; copy them whole.</li>\n"
-        "<li><strong>Interrupted?</strong> The same curl command, run again in the same directory, "
-        "goes on where it stopped (<code>--continue-at -</code>). Windows 10 and newer have it as "
-        "<code>curl.exe</code>: in PowerShell, paste the curl command and write "
-        "<code>curl.exe</code> in place of <code>curl</code>. Invoke-WebRequest begins again."
-        "</li>\n"
-        "<li><strong>Expired?</strong> A link is checked when a download begins: one that is "
-        "running goes on, but beginning or resuming after the expiry answers 403. A fresh page has "
-        "fresh links to the same files, and a download that was cut off can be resumed with them."
-        "</li>\n</ul>\n");
+        "<h3>In a browser</h3>\n"
+        "<p>Press a file\xE2\x80\x99s button. It is saved under the name given as "
+        "\xE2\x80\x9CSaved as\xE2\x80\x9D.</p>\n"
+        "<h3>Linux, macOS</h3>\n"
+        "<p>Open the commands under a file, copy the one for your system whole (links are long), "
+        "and run it where the file is to be saved. If it is interrupted, run the same command "
+        "again in the same place: it goes on where it stopped.</p>\n"
+        "<h3>Windows</h3>\n"
+        "<p>The same in PowerShell. Windows 10 and newer bring <code>curl.exe</code>, which goes "
+        "on after an interruption; Invoke-WebRequest begins again.</p>\n"
+        "<h3>By script</h3>\n"
+        "<p>If <code>download.sh</code> (Linux, macOS) or <code>download.ps1</code> (Windows) came "
+        "with this page, it downloads and verifies all files, and goes on after an interruption: "
+        "<code>sh download.sh</code>, or <code>powershell -ExecutionPolicy Bypass -File "
+        "download.ps1</code>. With <code>--load</code> (<code>-Load</code>) it also loads the "
+        "images into Docker or podman.</p>\n"
+        "<h3>When a link has expired</h3>\n"
+        "<p>It answers 403. A link is checked when a download begins: one that is running goes "
+        "on, but beginning or resuming needs a link that lives. A fresh page has fresh links to "
+        "the same files, and a download that was cut off can be resumed with them: see <a "
+        "href=\"#questions\">whom to ask</a>.</p>\n");
     section_end(page);
 }
 
@@ -157,6 +164,94 @@ void report_load_steps(const struct snapshot *snapshot, struct buf *page)
     buf_append_text(page, "<p>On Kubernetes, import on every node that may run the image, and set "
                           "<code>imagePullPolicy: IfNotPresent</code>, so that the node does not "
                           "ask a registry.</p>\n");
+    section_end(page);
+}
+
+// ---- on into another registry ------------------------------------------------------------------
+
+static bool has_tag(const struct snapshot_file *file)
+{
+    return file->record && file->record->has_image;
+}
+
+// The end of a word in double quotes, and of its line: "ghcr.io/owner/app:1" goes to
+// "$REGISTRY/app:1". A tag is safe in a command (record.h).
+static void append_target(const struct snapshot_file *file, struct buf *page)
+{
+    const char *slash = strrchr(file->record->tag, '/');
+
+    html_format(page, "$REGISTRY/%s\"\n", slash ? slash + 1 : file->record->tag);
+}
+
+static void append_skopeo(const struct snapshot_file *file, struct buf *page)
+{
+    // skopeo before 1.14 reads no gzip.
+    bool is_gzip = snapshot_is_gzip(file);
+
+    if (is_gzip)
+        html_format(page, "gunzip --stdout %s &gt;%s.tar\n", file->download_name,
+                    file->download_name);
+    html_format(page, "skopeo copy --preserve-digests oci-archive:%s%s \"docker://",
+                file->download_name, is_gzip ? ".tar" : "");
+    append_target(file, page);
+}
+
+static void append_crane(const struct snapshot_file *file, struct buf *page)
+{
+    html_format(page, "mkdir %s.layout &amp;&amp; tar -xf %s -C %s.layout\n", file->download_name,
+                file->download_name, file->download_name);
+    html_format(page, "crane push %s.layout \"", file->download_name);
+    append_target(file, page);
+}
+
+static void append_by_digest(const struct snapshot_file *file, struct buf *page)
+{
+    const char *slash = strrchr(file->record->tag, '/');
+    const char *name = slash ? slash + 1 : file->record->tag;
+
+    buf_append_text(page, "$REGISTRY/");
+    html_bytes(page, name, strcspn(name, ":"));
+    html_format(page, "@%s\n", file->record->manifest_digest);
+}
+
+void report_push_steps(const struct snapshot *snapshot, struct buf *page)
+{
+    section_begin(page, "push", "Push into your own registry");
+    if (!has_any(snapshot, has_tag)) {
+        buf_append_text(page, "<p>Nothing is known of these files that could be pushed under a "
+                              "name.</p>\n");
+        section_end(page);
+        return;
+    }
+    buf_append_text(page,
+                    "<p>An image keeps its digest on the way, so that your registry, your scanners "
+                    "and your deployments can all name it by the digest on this page. Say first "
+                    "where it goes, and log in there (<code>skopeo login</code>, <code>crane auth "
+                    "login</code>):</p>\n<pre><code>REGISTRY=registry.example.com/prerelease"
+                    "</code></pre>\n");
+    commands(snapshot, page, "With skopeo", has_tag, append_skopeo);
+    commands(snapshot, page, "With crane", has_tag, append_crane);
+    commands(snapshot, page, "Then deploy by digest", has_tag, append_by_digest);
+    section_end(page);
+}
+
+void report_air_gap_notes(struct buf *page)
+{
+    section_begin(page, "air-gap", "Air-gapped networks");
+    buf_append_text(
+        page,
+        "<ul>\n<li><strong>What to carry over:</strong> the files under the names given as "
+        "\xE2\x80\x9CSaved as\xE2\x80\x9D, and the list of sums under <a href=\"#verify\">"
+        "Verify</a> (or <code>SHA256SUMS</code>, if it came with this page). Verify again on the "
+        "inside.</li>\n"
+        "<li><strong>No way out is needed:</strong> loading and pushing ask no registry and no "
+        "server of ours. Each file holds its whole image.</li>\n"
+        "<li><strong>Scanning:</strong> a scanner that reads <code>docker save</code> archives or "
+        "OCI image layouts reads these files as they are.</li>\n"
+        "<li><strong>Media that hold no file over 4 GB:</strong> <code>split --bytes=3G FILE "
+        "FILE.</code> before, <code>cat FILE.* &gt; FILE</code> behind, then verify.</li>\n"
+        "<li><strong>This page:</strong> it works without a network, but its links can be used by "
+        "whoever finds it until they expire. A printed copy holds none.</li>\n</ul>\n");
     section_end(page);
 }
 

@@ -5,6 +5,7 @@
 #include "index.h"
 #include "rendering.h"
 #include "report.h"
+#include "summary.h"
 #include "sums.h"
 #include "urls.h"
 #include "virtual_private.h"
@@ -34,12 +35,13 @@ static const struct virtual_file index_html = {
 static const struct virtual_file report_html = {
     .name = "report.html", .holds_links = true, .render = report_render};
 static const struct virtual_file status_tsv = {.name = "status.tsv", .is_live = true};
+static const struct virtual_file summary_md = {.name = "summary.md", .render = summary_render};
 static const struct virtual_file urls_tsv = {
     .name = "urls.tsv", .holds_links = true, .render = urls_render};
 
 const struct virtual_file *const virtual_files[] = {
-    &sha256sums,  &download_ps1, &download_sh, &index_html,
-    &report_html, &status_tsv,   &urls_tsv,    NULL,
+    &sha256sums, &download_ps1, &download_sh, &index_html, &report_html,
+    &status_tsv, &summary_md,   &urls_tsv,    NULL,
 };
 
 const struct virtual_file *virtual_find(const char *name)

@@ -227,6 +227,7 @@ static void test_the_page(void **state)
     const struct snapshot_build builds[] = {
         {"jps/fix: 1/<abc>&\"'", 1500000, 2, NEWEST_MS},
         {"javascript:alert(1)", 0, 1, NEWEST_MS - DAY_MS},
+        {"releases/v1", 1, 1, NEWEST_MS - 2 * DAY_MS},
     };
     const struct snapshot_child children[] = {
         {.name = "jps",
@@ -240,7 +241,7 @@ static void test_the_page(void **state)
     struct snapshot snapshot = {
         .directory = "",
         .builds = builds,
-        .build_count = 2,
+        .build_count = 3,
         .children = children,
         .child_count = 3,
         .is_cut = true,
@@ -255,9 +256,14 @@ static void test_the_page(void **state)
                                  "jps/fix: 1/&lt;abc&gt;&amp;&quot;&#39;</a>"));
     assert_non_null(strstr(page, "<a href=\"javascript%3Aalert%281%29/report.html\">"));
     assert_non_null(strstr(page, "<a href=\"jps/index.html\">jps</a>"));
-    assert_non_null(strstr(page, "<td>1,200</td><td>999 bytes</td>"));
+    assert_non_null(
+        strstr(page, "<td class=\"number wide\">1,200</td><td class=\"number\">999 bytes</td>"));
     assert_non_null(strstr(page, "<a href=\"zz/\">zz</a>"));
     assert_null(strstr(page, "only-files"));
+    const char *releases = strstr(page, "<h2 id=\"releases\">");
+    assert_non_null(releases);
+    assert_true(releases < strstr(page, "<h2 id=\"builds\">"));
+    assert_true(releases < strstr(page, "href=\"releases/v1/report.html\""));
     assert_non_null(strstr(page, "1.50 MB"));
     assert_non_null(strstr(page, "There is more below"));
     assert_null(strstr(page, "../index.html"));
@@ -282,7 +288,7 @@ static void test_a_page_of_nothing_and_of_too_many(void **state)
     (void)state;
     struct snapshot snapshot = {.directory = ""};
     char *page = render(&snapshot);
-    assert_non_null(strstr(page, "There are none yet."));
+    assert_non_null(strstr(page, "There are no builds here yet."));
     free(page);
 
     static struct snapshot_build builds[INDEX_BUILDS_MAX + 5];

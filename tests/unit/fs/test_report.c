@@ -50,14 +50,16 @@ static void test_content(void **state)
         "<dt>Commit</dt><dd><code>abc1234</code></dd>",
         "<time datetime=\"2026-11-21T01:16:33Z\">Saturday 21 November 2026, 01:16 UTC</time>",
         "3 files, 2.00 MB (2,000,512 bytes)",
-        "<time datetime=\"2026-11-21T14:14:33Z\">Saturday 21 November 2026, 14:14 UTC</time> "
-        "(11 hours 58 minutes after this page was made)",
+        "<strong><time datetime=\"2026-11-21T14:14:33Z\">Saturday 21 November 2026, 14:14 "
+        "UTC</time>"
+        "</strong>, 11 hours 58 minutes after this page was made",
         "<dt>Contact</dt><dd>Jane &lt;jane@example.com&gt;</dd>",
         "Treat this page as confidential",
         // a file
         "<h3>runtime:main.tar</h3>",
         "href=\"https://bucket.s3.eu-west-1.amazonaws.com/runtime%3Amain.tar?X-Amz-Date=1&amp;"
-        "X-Amz-Signature=abc\">Download runtime_main.tar (1.00 MB)</a>",
+        "X-Amz-Signature=abc\">Download runtime_main.tar</a>",
+        "<p class=\"quiet\">1.00 MB \xC2\xB7 linux/amd64</p>",
         "<dt>Saved as</dt><dd><code>runtime_main.tar</code></dd>",
         "<dt>Image</dt><dd><code>" FIXTURE_REFERENCE "</code></dd>",
         "<dt>Loads as</dt><dd><code>" FIXTURE_REFERENCE "</code></dd>",
@@ -73,6 +75,7 @@ static void test_content(void **state)
         "curl --fail --continue-at - --output runtime_main.tar &#39;https://bucket.s3.eu-west-1."
         "amazonaws.com/runtime%3Amain.tar?X-Amz-Date=1&amp;X-Amz-Signature=abc&#39;",
         "Invoke-WebRequest -UseBasicParsing -Uri &#39;https://",
+        "curl.exe --fail --continue-at - --output runtime_main.tar &#39;https://",
         "sha256sum -c - &lt;&lt;'EOF'\n" FIXTURE_HEX "  runtime-api_latest.tar.gz\n" FIXTURE_HEX
         "  runtime_main.tar\nEOF\n",
         "shasum -a 256 -c - &lt;&lt;'EOF'\n",
@@ -82,6 +85,17 @@ static void test_content(void **state)
         "podman load --input runtime_main.tar\n",
         "sudo ctr --namespace k8s.io images import runtime_main.tar\n",
         "gunzip --stdout runtime-api_latest.tar.gz | sudo ctr --namespace k8s.io images import -\n",
+        "skopeo copy --preserve-digests oci-archive:runtime_main.tar "
+        "\"docker://$REGISTRY/runtime:174c691-nikolaik\"\n",
+        "gunzip --stdout runtime-api_latest.tar.gz &gt;runtime-api_latest.tar.gz.tar\nskopeo copy "
+        "--preserve-digests "
+        "oci-archive:runtime-api_latest.tar.gz.tar "
+        "\"docker://$REGISTRY/runtime:174c691-nikolaik\"\n",
+        "mkdir runtime_main.tar.layout &amp;&amp; tar -xf runtime_main.tar -C "
+        "runtime_main.tar.layout\n"
+        "crane push runtime_main.tar.layout \"$REGISTRY/runtime:174c691-nikolaik\"\n",
+        "$REGISTRY/runtime@" FIXTURE_DIGEST "\n",
+        "<h2 id=\"air-gap\">",
         // what reviewers ask
         "<code>bucket.s3.eu-west-1.amazonaws.com</code>, TCP port <code>443</code> (HTTPS)",
         "<code>curl -I</code> answers 403",

@@ -387,7 +387,7 @@ static void test_table(void **state)
 {
     (void)state;
     static const char *const names[] = {"SHA256SUMS",  "download.ps1", "download.sh", "index.html",
-                                        "report.html", "status.tsv",   "urls.tsv"};
+                                        "report.html", "status.tsv",   "summary.md",  "urls.tsv"};
     size_t count = 0;
     for (; virtual_files[count]; count++) {
         const struct virtual_file *file = virtual_files[count];
