@@ -142,6 +142,9 @@ static int fetch_locked(struct registry_client *client, struct call *call, struc
     // Neither way is open now: the next request tries the credentials again.
     if (status < 0)
         token->refused.is_set = false;
+    // A token server that has moved, or that a stranger named: the registry is asked for another.
+    if (status < 0 && status != -EACCES && status != -EINTR)
+        host->learnt.asks_for = HOST_ASKS_UNKNOWN;
     if (status == 0) {
         registry_grant_done(&token->grant);
         token->grant = grant;

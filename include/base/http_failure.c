@@ -81,6 +81,12 @@ static int explain_handshake(const struct http_failure *f, struct err *err)
             return -err->errnum;
         }
     }
+    // The server's alert, or OpenSSL's own word where the server goes on with what it was not
+    // offered.
+    if (strstr(f->curl_text, "alert protocol version") ||
+        strstr(f->curl_text, "unsupported protocol"))
+        return err_set(err, EPROTO, "%s speaks no TLS 1.2 or newer, and older is not safe (%s)",
+                       f->host, f->curl_text);
     return err_set(err, EPROTO, "the TLS handshake with %s failed: %s", f->host, f->curl_text);
 }
 

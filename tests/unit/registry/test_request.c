@@ -265,7 +265,23 @@ static void token_servers_that_may_not_be_asked(void **state)
         assert_told(cases[i].words);
         assert_null(strstr(last_err.text, "secret"));
         assert_null(strstr(last_err.text, "password"));
-        fixture_stop(&fixture); // it has learnt the realm
+    }
+}
+
+// The registry is asked anew for one, rather than once for all.
+static void a_token_server_that_has_moved_is_found(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"http://169.254.169.254/token", "http://127.0.0.1:1/token"};
+    registry.asks_for = "Bearer";
+    registry.takes_anonymous = true;
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        registry.realm = wrong[i];
+        assert_true(get("a") < 0);
+        registry.realm = NULL;
+        assert_get("a");
+        assert_get("b");
+        fixture_stop(&fixture); // it has learnt the right one
         fixture_start(&fixture, NULL);
     }
 }
@@ -400,6 +416,7 @@ int main(void)
         TEST(words_that_repeat_a_secret_are_left_out),
         TEST(a_registry_that_echoes_secrets_is_not_quoted),
         TEST(token_servers_that_may_not_be_asked),
+        TEST(a_token_server_that_has_moved_is_found),
         TEST(only_allowed_hosts_are_asked),
         TEST(a_crowd_asks_once),
         TEST(a_crowd_of_repositories_asks_once_each),
