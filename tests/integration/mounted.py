@@ -10,6 +10,9 @@ import signal
 import subprocess
 import time
 
+from leaks import found_in, signed_in
+from servers.registry import PASSWORD
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("PRERELEASEFS") or str(ROOT / "build/fs/prereleasefs")
 # Without sanitizers, for whoever measures its memory.
@@ -93,6 +96,7 @@ class Mount:
         self.log_path.write_text(text)
         assert done.returncode == 1, (done.returncode, text)
         assert not SANITIZER.search(text), text
+        assert not self._leaks()
         assert not self.is_mounted()
         lines = text.strip().splitlines()
         assert len(lines) == 1, text
@@ -130,6 +134,12 @@ class Mount:
         subprocess.run(["fusermount3", "-u", str(self.path)], check=True, timeout=30)
         return self.wait()
 
+    def bury(self):
+        """Takes away what is left of a program that died of a signal, as it was to."""
+        self._over = True
+        assert self.wait() < 0
+        subprocess.run(["umount", "-l", str(self.path)], check=True)
+
     def finish(self):
         """Ends whatever is left; returns what was not as it must be."""
         if self._over or not self._child:
@@ -152,9 +162,17 @@ class Mount:
         found = SANITIZER.search(self.log())
         if found:
             problems.append("in its log: " + self.log()[found.start():][:6000])
+        if self._leaks():
+            problems.append("secrets in its log: %s" % self._leaks())
         if not self.uploads_may_remain and self.uploads():
             problems.append("uploads remain: %s" % self.uploads())
         return problems
+
+    def _leaks(self):
+        """What no log may hold: the mount's secrets, and parts of signed requests."""
+        secrets = [value for name, value in self.environment.items()
+                   if re.search("SECRET|TOKEN$", name)]
+        return found_in(self.log(), [PASSWORD, *secrets]) + signed_in(self.log())
 
     # The bucket as it is
 

@@ -118,6 +118,11 @@ class Proxy:
             self._rules.append(rule)
         return rule
 
+    def withdraw(self, rule):
+        """The fault does not happen any more."""
+        with self._lock:
+            self._rules.remove(rule)
+
     def clear(self):
         """Forgets rules and record."""
         with self._lock:

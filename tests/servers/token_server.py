@@ -24,7 +24,7 @@ ISSUER = "prereleasefs tests"
 
 class TokenServer:
     """`expires_s` is how long its tokens live, from now on and at any time
-    changeable; `requests` lists the query of each request and who asked."""
+    changeable; `requests` lists the query of each request and who asked, `issued` the tokens."""
 
     def __init__(self, users, expires_s=300):
         self.users = dict(users)
@@ -32,6 +32,7 @@ class TokenServer:
         self.announce_expiry = True     # without it, clients must assume 60 s
         self.token_field = "token"      # some servers answer "access_token"
         self.requests = []
+        self.issued = []
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
@@ -75,11 +76,12 @@ class TokenServer:
                        if user or (action == "pull" and name.startswith("public/"))]
             access.append({"type": kind, "name": name, "actions": granted})
         now = int(time.time())
-        return jwt.encode(
+        self.issued.append(jwt.encode(
             {"iss": ISSUER, "sub": user or "", "aud": self.service, "iat": now,
              "nbf": now - 10, "exp": now + self.expires_s, "jti": str(time.monotonic_ns()),
              "access": access},
-            self._key, algorithm="RS256", headers={"kid": self.key_id()})
+            self._key, algorithm="RS256", headers={"kid": self.key_id()}))
+        return self.issued[-1]
 
 
 class _Handler(BaseHTTPRequestHandler):
