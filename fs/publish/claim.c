@@ -86,6 +86,9 @@ static int try(const struct claims *claims, struct call *call, const struct s3_u
         error = s3_multipart_is_open(claims->client, call, &other, &is_open, err);
     if (error == 0)
         return is_open ? CLAIM_OTHERS : CLAIM_LAPSED;
+    // What is no claim names no upload, and so binds nobody, whoever wrote it.
+    if (error == -EBADMSG || error == -EFBIG)
+        return CLAIM_LAPSED;
     return error == -ENOENT ? CLAIM_GONE : error;
 }
 
