@@ -2,6 +2,7 @@
 
 #include "base/scope.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -66,14 +67,29 @@ static const char *stat_field(const char *stat, int number)
     return at;
 }
 
+// ptrace(2)'s "access mode checking", of which this link asks what /proc/TID/stat does.
+static bool may_trace(pid_t thread_id)
+{
+    char path[64], target[1];
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)thread_id);
+    return readlink(path, target, sizeof(target)) >= 0 || errno != EACCES;
+}
+
 bool caller_was_killed(pid_t thread_id)
 {
-    enum { FLAGS = 9, EXIT_CODE = 52, PF_EXITING = 0x4, SIGNAL_MASK = 0x7F };
+    enum { FLAGS = 9, EXIT_CODE = 52, SIGNAL_MASK = 0x7F };
+    enum { PF_EXITING = 0x4, PF_SIGNALED = 0x400 }; // the kernel's, in the flags
     char stat[FILE_SIZE_MAX];
     if (!read_file(thread_id, "stat", stat))
         return false;
     const char *flags = stat_field(stat, FLAGS);
     const char *exit_code = stat_field(stat, EXIT_CODE);
-    return flags && exit_code && (strtoul(flags, NULL, 10) & PF_EXITING) &&
-           (strtol(exit_code, NULL, 10) & SIGNAL_MASK);
+    unsigned long bits = flags ? strtoul(flags, NULL, 10) : 0;
+    if (!exit_code || !(bits & PF_EXITING))
+        return false;
+    if (strtol(exit_code, NULL, 10) & SIGNAL_MASK)
+        return true;
+    // The exit code is shown as 0 to whom the kernel would not let trace it. The bit is of the
+    // thread: exit(3) in one thread sets it in all others, too.
+    return (bits & PF_SIGNALED) && !may_trace(thread_id);
 }

@@ -16,5 +16,6 @@ bool caller_wants_out(pid_t thread_id);
 // The process that a thread belongs to; 0 where it cannot be told (another PID namespace).
 pid_t caller_process(pid_t thread_id);
 // Whether that thread is ending because a signal ended its process: what it closes now it has not
-// finished writing. false where it cannot be told.
+// finished writing. Of another user's process the kernel says less: then true also for a program of
+// several threads that ends without having closed its files. false where it cannot be told.
 bool caller_was_killed(pid_t thread_id);

@@ -26,6 +26,13 @@ static void keep_memory_private(void)
     prctl(PR_SET_DUMPABLE, 0);
 }
 
+// Whoever starts this with a capability, to mount without fusermount3, means this program and not
+// the credential helpers that it starts.
+static void keep_capabilities_private(void)
+{
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+}
+
 // Transfer buffers of some megabytes come and go on many threads: each is to be a mapping of its
 // own that goes back to the kernel, and small allocations are to share a few arenas.
 static void keep_memory_small(void)
@@ -41,6 +48,7 @@ int main(int argc, char **argv)
     struct options options = {0};
     struct err err = {0};
     keep_memory_private();
+    keep_capabilities_private();
     keep_memory_small();
     if (options_parse(argc, argv, &options, &err) < 0) {
         fprintf(stderr, "prereleasefs: %s (prereleasefs -h tells more)\n", err.text);

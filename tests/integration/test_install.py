@@ -38,7 +38,7 @@ def installed(tmp_path_factory):
 def test_everything_is_installed_and_knows_the_version(installed):
     files = {str(path.relative_to(installed)) for path in installed.rglob("*") if not path.is_dir()}
     assert {"bin/prereleasefs", "bin/prereleasefs-progress", "share/man/man1/prereleasefs.1",
-            "share/man/man1/prereleasefs-progress.1", "lib/systemd/system/prereleasefs@.service",
+            "share/man/man1/prereleasefs-progress.1", "lib/systemd/system/prereleasefs@.service", "lib/sysusers.d/prereleasefs.conf",
             "share/bash-completion/completions/prereleasefs",
             "share/bash-completion/completions/prereleasefs-progress",
             "share/doc/prereleasefs/README.md", "share/doc/prereleasefs/docs/semantics.md",

@@ -196,10 +196,22 @@ class Ceph:
             "user", "create", "--uid=" + name, "--display-name=" + name))
         return Keys(out["keys"][0]["access_key"], out["keys"][0]["secret_key"])
 
+    def let(self, name, document):
+        """Gives the user a policy of its own: all that it may do in others' buckets."""
+        self.client("iam", self._admin).put_user_policy(
+            UserName=name, PolicyName="access",
+            PolicyDocument=json.dumps(document, separators=(",", ":")))
+
+    def let_role(self, arn, name, document):
+        """Gives the role one more policy."""
+        self.client("iam", self._admin).put_role_policy(
+            RoleName=arn.rpartition("/")[2], PolicyName=name,
+            PolicyDocument=json.dumps(document, separators=(",", ":")))
+
     def role(self, name, *trusted_users, max_session_s=3600,
-             access=allow("s3:GetObject", "arn:aws:s3:::*")):
+             access=allow("s3:GetObject", "arn:aws:s3:::*"), trust=None):
         """A new role; returns its ARN."""
-        trust = policy(Action=["sts:AssumeRole"], Principal={
+        trust = trust or policy(Action=["sts:AssumeRole"], Principal={
             "AWS": ["arn:aws:iam:::user/" + user for user in trusted_users]})
         iam = self.client("iam", self._admin)
         made = iam.create_role(RoleName=name, Path="/", MaxSessionDuration=max_session_s,
