@@ -1,5 +1,6 @@
 #include "option_table.h"
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/url.h"
@@ -10,7 +11,10 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MODE_BITS = 0777 }; // what linkmode=, fmode= and dmode= may set
+enum {
+    MODE_BITS = 0777, // what linkmode=, fmode= and dmode= may set
+    PLATFORMS_LIMIT = REGISTRY_PLATFORMS_MAX * 100,
+};
 
 static void *field_of(const struct option *option, struct options *options)
 {
@@ -190,12 +194,19 @@ static int take_addressing(const struct option *option, const char *value, struc
     return 0;
 }
 
+// Those of a list come one by one.
 static int take_platform(const struct option *option, const char *value, struct options *options,
                          struct err *err)
 {
-    if (registry_platform_parse(value, &options->platform, err) < 0)
-        return err_wrap(err, "option %s%.100s", option->name, value);
-    return 0;
+    auto_buf struct buf list = BUF_INIT(PLATFORMS_LIMIT);
+    if (buf_printf(&list, "%s%s%s", options->platform ? options->platform : "",
+                   options->platform ? "," : "", value) < 0)
+        return refuse(option, value, "fewer platforms, or all", err);
+    if (registry_platforms_parse(buf_text(&list), &options->platforms, err) < 0)
+        return err_wrap(err, "option %s%.100s", option->name, buf_text(&list));
+    free(options->platform);
+    options->platform = buf_take(&list);
+    return options->platform ? 0 : err_no_memory(err);
 }
 
 static int take_format(const struct option *option, const char *value, struct options *options,
@@ -295,8 +306,8 @@ const struct option option_table[] = {
      FIELD(min_expires_s), 0, S3_EXPIRES_MAX_S},
     {"kms_key=", "ARN", "none", "the bucket's SSE-KMS key: links may use it", take_key,
      FIELD(kms_key), 0, 0},
-    {"platform=", "OS/ARCH[/VARIANT]", "linux/amd64", "which platform of an image", take_platform,
-     0, 0, 0},
+    {"platform=", "OS/ARCH[/VARIANT][,...]|all", "linux/amd64", "which platform of an image",
+     take_platform, 0, 0, 0},
     {"format=", "tar|tar.gz", "tar", "extension of names that a .ref file leaves out", take_format,
      0, 0, 0},
     {"registries=", "HOST[,HOST]", "any", "the only registries to publish from", take_host,
@@ -380,7 +391,8 @@ const struct option *option_find(const char *word)
 
 bool option_is_list(const struct option *option, const char *word)
 {
-    return option->take == take_host && is_host(word);
+    return (option->take == take_host && is_host(word)) ||
+           (option->take == take_platform && strchr(word, '/'));
 }
 
 bool option_is_for_fuse(const char *word)

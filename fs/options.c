@@ -209,7 +209,7 @@ static void fill_in_defaults(struct options *options)
         .addressing = S3_ADDRESSING_AUTO,
         .presign_session_s = OPTIONS_PRESIGN_SESSION_MAX_S,
         .expires_s = S3_EXPIRES_MAX_S,
-        .platform = {.os = "linux", .architecture = "amd64"},
+        .platforms = {.list = {{.os = "linux", .architecture = "amd64"}}, .count = 1},
         .format = ARCHIVE_FORMAT_TAR,
         .parallel = 8,
         .memory_bytes = UINT64_C(128) << 20,
@@ -272,6 +272,7 @@ void options_done(struct options *options)
     free(options->presign_role);
     free(options->presign_profile);
     free(options->kms_key);
+    free(options->platform);
     free_list(options->registries);
     free_list(options->insecure_registries);
     free(options->contact);

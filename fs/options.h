@@ -3,9 +3,9 @@
 //   prereleasefs [-o OPTIONS] [-f] [-d] BUCKET[/PREFIX] MOUNTPOINT
 //
 // OPTIONS are NAME or NAME=VALUE, separated by commas, the last of a name wins; a comma or
-// backslash inside a value is written "\," or "\\". A list (registries=, insecure_registry=) may
-// be given by naming the option again, and a word behind it that is no option and looks like a
-// host is one more of the list: "registries=ghcr.io,quay.io,parallel=4".
+// backslash inside a value is written "\," or "\\". A list (platform=, registries=,
+// insecure_registry=) may be given by naming the option again, and a word behind it that is no
+// option and looks like one more of the list is that: "registries=ghcr.io,quay.io,parallel=4".
 #pragma once
 
 #include "base/err.h"
@@ -49,7 +49,8 @@ struct options {
     int min_expires_s;
     char *kms_key;
 
-    struct registry_platform platform;
+    char *platform; // as it was given, or NULL
+    struct registry_platforms platforms;
     enum archive_format format;
     char **registries;          // NULL-terminated, or NULL for any; lower case
     char **insecure_registries; // NULL-terminated, or NULL; lower case

@@ -239,7 +239,7 @@ static int open_engine(struct service *service, struct err *err)
     const struct publish_engine_options options = {
         .store = &service->place,
         .registry = service->registry,
-        .defaults = {.platform = service->options->platform, .format = service->options->format},
+        .defaults = {.platforms = service->options->platforms, .format = service->options->format},
     };
     return publish_engine_new(&options, &service->engine, err);
 }

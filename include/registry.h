@@ -59,11 +59,21 @@ struct registry_platform {
     char architecture[32];
     char variant[32]; // "" for any
 };
-// "OS/ARCH[/VARIANT]". ("all" and lists come with a later version: EINVAL for now.)
+// "OS/ARCH[/VARIANT]"
 int registry_platform_parse(const char *text, struct registry_platform *ret_platform,
                             struct err *err);
 // "linux/arm64/v8"
 void registry_platform_format(const struct registry_platform *platform, char ret_text[100]);
+
+enum { REGISTRY_PLATFORMS_MAX = 16, REGISTRY_PLATFORMS_TEXT_SIZE = 1024 };
+struct registry_platforms { // which of an image's
+    bool is_all;
+    struct registry_platform list[REGISTRY_PLATFORMS_MAX]; // docker gets the first
+    size_t count;                                          // 0 where all
+};
+// "all", or "OS/ARCH[/VARIANT]" with others behind commas. EINVAL.
+int registry_platforms_parse(const char *text, struct registry_platforms *ret_platforms,
+                             struct err *err);
 
 // ---- the client --------------------------------------------------------------------------------
 
@@ -100,8 +110,9 @@ struct registry_descriptor {
     enum registry_compression compression; // of a layer, from its media type
 };
 
-// An image of one platform, resolved and verified: every digest and size below is proven except
-// the layers' own bytes, which have not been fetched yet. Immutable once resolved.
+// An image of one platform, with what goes along with it, resolved and verified: every digest and
+// size below is proven except the layers' own bytes, which have not been fetched yet. Immutable
+// once resolved.
 struct registry_image {
     struct registry_reference reference;
     struct registry_platform platform; // what the config says, else the index, else what was asked
@@ -114,15 +125,28 @@ struct registry_image {
     size_t layer_count;
     bool is_docker_schema2; // the manifest's media type is Docker's, not OCI's
     bool has_zstd_layers;   // needs Docker 23 to load
-};
 
-// Manifest (through an index, by platform), verified against its digest; then the config.
-// An image without an index must itself be of the platform asked for, if its config names one.
-// Credentials that are refused are followed by an anonymous try, of which call->on_retry is told
-// (with a delay of 0). The sentence begins with the reference.
+    // The other platforms asked for, in the index's order, then buildx's attestations (provenance,
+    // SBOM) about all of them: neither has a reference or others of its own.
+    struct registry_image **others;
+    size_t other_count;
+    bool is_attestation;
+    size_t attestations_missing;      // that the index names and the registry does not have
+    struct registry_descriptor index; // where there are others: as the registry serves it
+    char *index_bytes;                // or NULL
+    bool is_multi_platform;           // several were asked for: the index is what is published
+    char platforms[REGISTRY_PLATFORMS_TEXT_SIZE]; // docker's first: "linux/amd64,linux/arm64/v8"
+};
+// The digest of what is published: the index's, or the manifest's.
+const char *registry_image_digest(const struct registry_image *image);
+
+// Manifest (through an index, by platform), verified against its digest; then the config; then the
+// others. An image without an index must itself be of the platform asked for, if its config names
+// one. Credentials that are refused are followed by an anonymous try, of which call->on_retry is
+// told (with a delay of 0). The sentence begins with the reference.
 int registry_image_resolve(struct registry_client *client, struct call *call,
                            const struct registry_reference *reference,
-                           const struct registry_platform *platform,
+                           const struct registry_platforms *platforms,
                            struct registry_image **ret_image, struct err *err);
 void registry_image_free(struct registry_image *image); // accepts NULL
 
@@ -175,10 +199,11 @@ struct archive_blob {
 };
 
 // The published object of one image under one tag, as an ordered list of extents without gaps:
-// layers in order (each blob once), config, manifest, oci-layout, index.json, manifest.json, two
-// zero blocks. A tar that is an OCI image layout and a `docker save` archive at once; a .tar.gz is
-// the same tar in one gzip member. Bytes depend on image, platform and tag alone, and stay the
-// same from version to version of this program. Plain data, immutable once laid out.
+// layers in order (each blob once), then those of what goes along with it; config and manifest of
+// each; its index, if that goes along; oci-layout, index.json, manifest.json, two zero blocks. A
+// tar that is an OCI image layout and a `docker save` archive at once; a .tar.gz is the same tar in
+// one gzip member. Bytes depend on image, platform and tag alone, and stay the same from version to
+// version of this program. Plain data, immutable once laid out.
 struct archive {
     enum archive_format format;
     uint64_t size_bytes;     // of the file, at most INT64_MAX

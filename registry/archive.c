@@ -51,6 +51,8 @@ DEFINE_SCOPE_CLEANUP(archive, struct archive, archive_free)
 // An archive in the making. The first failure stays: what is added after it changes nothing.
 struct layout {
     struct archive *archive;
+    const struct registry_descriptor **known; // blobs that stand in it
+    size_t known_count;
     int failure; // 0 or -errno
     struct err *err;
 };
@@ -136,21 +138,22 @@ static void add_json(struct layout *layout, const char *name, char *text)
     free(text);
 }
 
-// Whether an earlier layer of the image is the same blob. Two sizes of one digest are a failure.
-static bool is_layer_before(struct layout *layout, const struct registry_image *image,
-                            size_t layer_count, const struct registry_descriptor *descriptor)
+// Whether the blob stands in the archive already; from now on it does. Two sizes of one digest are
+// a failure.
+static bool is_known(struct layout *layout, const struct registry_descriptor *descriptor)
 {
-    for (size_t i = 0; i < layer_count; i++) {
-        const struct registry_descriptor *layer = &image->layers[i];
-        if (strcmp(layer->digest, descriptor->digest) != 0)
+    for (size_t i = 0; i < layout->known_count; i++) {
+        const struct registry_descriptor *known = layout->known[i];
+        if (strcmp(known->digest, descriptor->digest) != 0)
             continue;
-        if (layer->size_bytes != descriptor->size_bytes && layout->failure == 0)
+        if (known->size_bytes != descriptor->size_bytes && layout->failure == 0)
             layout->failure =
                 err_set(layout->err, EBADMSG,
                         "the manifest gives blob %s two sizes, %" PRIu64 " and %" PRIu64,
-                        layer->digest, layer->size_bytes, descriptor->size_bytes);
+                        known->digest, known->size_bytes, descriptor->size_bytes);
         return true;
     }
+    layout->known[layout->known_count++] = descriptor;
     return false;
 }
 
@@ -181,15 +184,29 @@ static void add_layer(struct layout *layout, const struct registry_descriptor *l
     add_zeros(layout, tar_padding_size(layer->size_bytes));
 }
 
-// A blob whose bytes the image carries: config, manifest.
-static void add_known_blob(struct layout *layout, const struct registry_image *image,
-                           const struct registry_descriptor *descriptor, const char *bytes)
+// A blob whose bytes the image carries: config, manifest, index.
+static void add_known_blob(struct layout *layout, const struct registry_descriptor *descriptor,
+                           const char *bytes)
 {
     char name[ARCHIVE_BLOB_NAME_SIZE] = "";
     if (layout->failure == 0)
         layout->failure = archive_blob_name(descriptor->digest, name, layout->err);
-    if (!is_layer_before(layout, image, image->layer_count, descriptor))
+    if (!is_known(layout, descriptor))
         add_literal(layout, name, bytes, descriptor->size_bytes);
+}
+
+static void add_layers(struct layout *layout, const struct registry_image *image)
+{
+    for (size_t i = 0; i < image->layer_count; i++) {
+        if (!is_known(layout, &image->layers[i]))
+            add_layer(layout, &image->layers[i]);
+    }
+}
+
+static void add_documents(struct layout *layout, const struct registry_image *image)
+{
+    add_known_blob(layout, &image->config, image->config_bytes);
+    add_known_blob(layout, &image->manifest, image->manifest_bytes);
 }
 
 static void lay_out(struct layout *layout, const struct registry_image *image, const char *tag)
@@ -197,14 +214,16 @@ static void lay_out(struct layout *layout, const struct registry_image *image, c
     bool is_gzip = layout->archive->format == ARCHIVE_FORMAT_TAR_GZ;
     if (is_gzip)
         add_extent(layout, (struct archive_extent){.kind = ARCHIVE_GZIP_HEADER});
-    for (size_t i = 0; i < image->layer_count; i++) {
-        if (!is_layer_before(layout, image, i, &image->layers[i]))
-            add_layer(layout, &image->layers[i]);
-    }
+    add_layers(layout, image);
+    for (size_t i = 0; i < image->other_count; i++)
+        add_layers(layout, image->others[i]);
     // What varies from image to image stands last, so that images that share their first layers
     // share the first bytes of their files.
-    add_known_blob(layout, image, &image->config, image->config_bytes);
-    add_known_blob(layout, image, &image->manifest, image->manifest_bytes);
+    add_documents(layout, image);
+    for (size_t i = 0; i < image->other_count; i++)
+        add_documents(layout, image->others[i]);
+    if (image->index_bytes)
+        add_known_blob(layout, &image->index, image->index_bytes);
 
     add_literal(layout, "oci-layout", ARCHIVE_JSON_OCI_LAYOUT, strlen(ARCHIVE_JSON_OCI_LAYOUT));
     char *text = NULL;
@@ -226,14 +245,20 @@ int archive_new(const struct registry_image *image, const char *tag, enum archiv
     if (!archive)
         return err_no_memory(err);
     archive->format = format;
-    // Layers, config, manifest, three JSON files: each a header, content, padding. Then the end,
-    // and what gzip puts around it all.
-    archive->extents = calloc((image->layer_count + 5) * 3 + 3, sizeof(*archive->extents));
-    archive->blobs = calloc(image->layer_count + 1, sizeof(*archive->blobs));
-    if (!archive->extents || !archive->blobs)
+    size_t layer_count = image->layer_count;
+    for (size_t i = 0; i < image->other_count; i++)
+        layer_count += image->others[i]->layer_count;
+    size_t blob_count = layer_count + 2 * (1 + image->other_count) + 1; // configs, manifests, index
+    // Blobs and three JSON files: each a header, content, padding. Then the end, and what gzip puts
+    // around it all.
+    archive->extents = calloc((blob_count + 3) * 3 + 3, sizeof(*archive->extents));
+    archive->blobs = calloc(layer_count + 1, sizeof(*archive->blobs));
+    auto_free const struct registry_descriptor **known =
+        calloc(blob_count, sizeof(struct registry_descriptor *));
+    if (!archive->extents || !archive->blobs || !known)
         return err_no_memory(err);
 
-    struct layout layout = {.archive = archive, .err = err};
+    struct layout layout = {.archive = archive, .known = known, .err = err};
     lay_out(&layout, image, tag);
     if (layout.failure != 0)
         return layout.failure;

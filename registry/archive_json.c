@@ -111,11 +111,13 @@ int archive_json_index(const struct registry_image *image, const char *tag, char
     if (!full_name)
         return err_no_memory(err);
 
+    const struct registry_descriptor *named =
+        image->is_multi_platform ? &image->index : &image->manifest;
     auto_json json_t *descriptor = json_pack(
-        "{s:s,s:s,s:I,s:{s:s,s:s}}", "mediaType", image->manifest.media_type, "digest",
-        image->manifest.digest, "size", (json_int_t)image->manifest.size_bytes, "annotations",
-        "io.containerd.image.name", full_name, "org.opencontainers.image.ref.name", full_name);
-    if (add_platform(descriptor, &image->platform) != 0)
+        "{s:s,s:s,s:I,s:{s:s,s:s}}", "mediaType", named->media_type, "digest", named->digest,
+        "size", (json_int_t)named->size_bytes, "annotations", "io.containerd.image.name", full_name,
+        "org.opencontainers.image.ref.name", full_name);
+    if (!image->is_multi_platform && add_platform(descriptor, &image->platform) != 0)
         return err_no_memory(err);
     auto_json json_t *index =
         json_pack("{s:i,s:s,s:[O]}", "schemaVersion", 2, "mediaType",

@@ -10,7 +10,8 @@
 // {"imageLayoutVersion":"1.0.0"}
 #define ARCHIVE_JSON_OCI_LAYOUT "{\"imageLayoutVersion\":\"1.0.0\"}"
 
-// index.json: one descriptor, of the image's manifest, annotated with the tag in full twice: as
+// index.json: one descriptor, of the image's manifest, or of its index where several platforms are
+// in it, annotated with the tag in full twice: as
 // io.containerd.image.name for containerd and podman from 4.0, and as
 // org.opencontainers.image.ref.name for older podmans, which take it as the image's name. (The
 // tag's last part alone, as docker and BuildKit write it there, makes "localhost/v1:latest" of

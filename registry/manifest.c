@@ -216,10 +216,13 @@ static int parse_entry(const json_t *json, size_t number, struct manifest_entry 
     int status = parse_descriptor(json, what, true, &entry.descriptor, err);
     if (status < 0)
         return status;
-    const char *kind =
-        json_document_text(json_object_get(json, "annotations"), "vnd.docker.reference.type");
+    const json_t *annotations = json_object_get(json, "annotations");
+    const char *kind = json_document_text(annotations, "vnd.docker.reference.type");
+    const char *about = json_document_text(annotations, "vnd.docker.reference.digest");
     entry.has_platform = parse_platform(json_object_get(json, "platform"), &entry.platform);
     entry.is_attestation = kind != NULL && strcmp(kind, "attestation-manifest") == 0;
+    if (about != NULL && registry_digest_is_sha256(about))
+        memcpy(entry.about, about, REGISTRY_DIGEST_SIZE);
     entry.is_index = is_index_type(entry.descriptor.media_type);
     *ret_entry = entry;
     return 0;
@@ -245,7 +248,7 @@ static int parse_index(const json_t *json, struct manifest *manifest, struct err
     return 0;
 }
 
-static bool is_choosable(const struct manifest_entry *entry)
+bool registry_manifest_is_choosable(const struct manifest_entry *entry)
 {
     const char *type = entry->descriptor.media_type;
     return !entry->is_attestation && (entry->is_index || is_manifest_type(type)) &&
@@ -259,7 +262,7 @@ static int no_such_platform(const struct manifest *index, const struct registry_
     char text[100];
     for (size_t i = 0; i < index->entry_count; i++) {
         const struct manifest_entry *entry = &index->entries[i];
-        if (!is_choosable(entry) || !entry->has_platform)
+        if (!registry_manifest_is_choosable(entry) || !entry->has_platform)
             continue;
         registry_platform_format(&entry->platform, text);
         buf_printf(&there, "%s%s", there.size > 0 ? ", " : "", text);
@@ -278,7 +281,7 @@ int registry_manifest_choose(const struct manifest *index, const struct registry
     size_t best = 0, silent = 0, silent_count = 0;
     for (size_t i = 0; i < index->entry_count; i++) {
         const struct manifest_entry *entry = &index->entries[i];
-        if (!is_choosable(entry))
+        if (!registry_manifest_is_choosable(entry))
             continue;
         if (!entry->has_platform) {
             silent = i;

@@ -31,7 +31,8 @@ struct manifest_entry {
     struct registry_descriptor descriptor; // digest "" where it is no sha256
     struct registry_platform platform;
     bool has_platform;
-    bool is_attestation; // buildx's: about another entry, no image of its own
+    bool is_attestation;              // buildx's: about another entry, no image of its own
+    char about[REGISTRY_DIGEST_SIZE]; // that entry's digest, or ""
     bool is_index;
 };
 
@@ -59,6 +60,8 @@ void registry_manifest_done(struct manifest *manifest); // accepts NULL and zero
 // EPROTONOSUPPORT with what it is instead.
 int registry_manifest_check_image(const struct manifest *manifest, struct err *err);
 
+// Whether an entry of an index is an image of some platform, or an index of such.
+bool registry_manifest_is_choosable(const struct manifest_entry *entry);
 // Which entry of an index is the platform: ENOENT naming those there are. An index whose only
 // image says no platform yields that one; its config then decides.
 int registry_manifest_choose(const struct manifest *index, const struct registry_platform *platform,

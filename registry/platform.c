@@ -123,10 +123,6 @@ int registry_platform_parse(const char *text, struct registry_platform *ret_plat
 {
     struct registry_platform given = {0}, platform;
     const char *rest = text;
-    if (strcmp(text, "all") == 0)
-        return err_set(err, EINVAL,
-                       "platform=all is not supported yet: publish each platform by itself, as in "
-                       "platform=linux/arm64, under a NAME of its own");
     bool is_right = take_part(&rest, given.os, sizeof(given.os)) && *rest++ == '/' &&
                     take_part(&rest, given.architecture, sizeof(given.architecture));
     if (is_right && *rest == '/') {
@@ -140,6 +136,25 @@ int registry_platform_parse(const char *text, struct registry_platform *ret_plat
                        text);
     normalize(&given, &platform);
     *ret_platform = platform;
+    return 0;
+}
+
+int registry_platforms_parse(const char *text, struct registry_platforms *ret_platforms,
+                             struct err *err)
+{
+    struct registry_platforms platforms = {.is_all = strcmp(text, "all") == 0};
+    for (const char *rest = text; !platforms.is_all && rest;) {
+        char one[4 * PART_SIZE]; // longer ones are none
+        const char *comma = strchrnul(rest, ',');
+        if (platforms.count == REGISTRY_PLATFORMS_MAX)
+            return err_set(err, EINVAL, "more than %d platforms: write all",
+                           REGISTRY_PLATFORMS_MAX);
+        snprintf(one, sizeof(one), "%.*s", (int)(comma - rest), rest);
+        if (registry_platform_parse(one, &platforms.list[platforms.count++], err) < 0)
+            return -err->errnum;
+        rest = *comma ? comma + 1 : NULL;
+    }
+    *ret_platforms = platforms;
     return 0;
 }
 

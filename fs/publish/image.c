@@ -20,11 +20,10 @@ static bool is_same_text(const char *a, const char *b)
 // The bytes of a tarball depend on these three and its format, which its name tells.
 static bool is_same_image(const struct s3_head *head, const struct image *image)
 {
-    char platform[100];
-    registry_platform_format(&image->resolved->platform, platform);
+    const struct registry_image *resolved = image->resolved;
     return is_same_text(s3_head_metadata(head, IMAGE_METADATA_DIGEST),
-                        image->resolved->manifest.digest) &&
-           is_same_text(s3_head_metadata(head, IMAGE_METADATA_PLATFORM), platform) &&
+                        registry_image_digest(resolved)) &&
+           is_same_text(s3_head_metadata(head, IMAGE_METADATA_PLATFORM), resolved->platforms) &&
            is_same_text(s3_head_metadata(head, IMAGE_METADATA_TAG), image->line->tag) &&
            head->size_bytes == image->archive->size_bytes;
 }
@@ -38,7 +37,7 @@ static int set_taken(const struct image *image, const struct s3_head *head, stru
                        "an object that was not published from a reference (ETag %s, %" PRIu64
                        " bytes) stands under that name: choose another name, or remove it first",
                        head->etag, head->size_bytes);
-    if (is_same_text(digest, image->resolved->manifest.digest))
+    if (is_same_text(digest, registry_image_digest(image->resolved)))
         return err_set(err, EEXIST,
                        "the same image (%s) stands there already with the tag %s, this one has %s: "
                        "choose another name, or mount with -o overwrite",
@@ -46,7 +45,7 @@ static int set_taken(const struct image *image, const struct s3_head *head, stru
     return err_set(err, EEXIST,
                    "another image stands under that name: it holds %s, the reference names %s; "
                    "choose another name%s",
-                   digest, image->resolved->manifest.digest,
+                   digest, registry_image_digest(image->resolved),
                    image->place->may_overwrite ? ""
                                                : ", or mount with -o overwrite (never under "
                                                  "releases/)");
@@ -80,10 +79,9 @@ static int look_at_name(struct image *image, struct call *call, struct err *err)
 
 void image_fill_metadata(const struct image *image, struct image_metadata *ret_metadata)
 {
-    registry_platform_format(&image->resolved->platform, ret_metadata->platform);
     const struct s3_metadata pairs[] = {
-        {IMAGE_METADATA_DIGEST, image->resolved->manifest.digest},
-        {IMAGE_METADATA_PLATFORM, ret_metadata->platform},
+        {IMAGE_METADATA_DIGEST, registry_image_digest(image->resolved)},
+        {IMAGE_METADATA_PLATFORM, image->resolved->platforms},
         {IMAGE_METADATA_TAG, image->line->tag},
         [IMAGE_METADATA_OF_UPLOAD] = {IMAGE_METADATA_UPLOAD, image->upload_token},
     };
@@ -123,7 +121,7 @@ int image_prepare(struct image *image, struct call *call, struct err *err)
         .parallel = (unsigned)place->store->parallel,
     };
     if (registry_image_resolve(place->registry, call, &image->line->reference,
-                               &image->line->platform, &image->resolved, err) < 0 ||
+                               &image->line->platforms, &image->resolved, err) < 0 ||
         archive_new(image->resolved, image->line->tag, image->line->format, &image->archive, err) <
             0 ||
         look_at_name(image, call, err) < 0)

@@ -67,7 +67,6 @@ struct image {
 
 // What identifies its object; points into the image and itself.
 struct image_metadata {
-    char platform[100];
     struct s3_metadata pairs[4];
 };
 enum { IMAGE_METADATA_OF_UPLOAD = 3 }; // the one that only this upload has

@@ -61,17 +61,16 @@ int image_make_record(const struct image *image, const char *etag, struct record
     if (!record)
         return err_no_memory(err);
     const struct registry_image *resolved = image->resolved;
-    char platform[100];
-    registry_platform_format(&resolved->platform, platform);
 
     record->has_image = true;
     record->format = image->line->format;
     record->reference = copy_text(image->line->reference.text);
     record->tag = copy_text(image->line->tag);
     memcpy(record->source_digest, resolved->source_digest, sizeof(record->source_digest));
-    memcpy(record->manifest_digest, resolved->manifest.digest, sizeof(record->manifest_digest));
+    memcpy(record->manifest_digest, registry_image_digest(resolved),
+           sizeof(record->manifest_digest));
     memcpy(record->config_digest, resolved->config.digest, sizeof(record->config_digest));
-    record->platform = copy_text(platform);
+    record->platform = copy_text(resolved->platforms);
     record->has_zstd_layers = resolved->has_zstd_layers;
     if (record_layers(image, record) < 0 || !record->reference || !record->tag ||
         !record->platform) {

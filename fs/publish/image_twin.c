@@ -9,12 +9,12 @@
 
 static bool is_same_image(const struct image *image, const struct record *record)
 {
-    char platform[100];
-    registry_platform_format(&image->resolved->platform, platform);
+    const struct registry_image *resolved = image->resolved;
     return record->size_bytes == image->archive->size_bytes &&
            record->format == image->line->format &&
-           strcmp(record->manifest_digest, image->resolved->manifest.digest) == 0 &&
-           strcmp(record->platform, platform) == 0 && strcmp(record->tag, image->line->tag) == 0;
+           strcmp(record->manifest_digest, registry_image_digest(resolved)) == 0 &&
+           strcmp(record->platform, resolved->platforms) == 0 &&
+           strcmp(record->tag, image->line->tag) == 0;
 }
 
 // Whether the plan copies all layers from there, so that the file's hash is known to their end.

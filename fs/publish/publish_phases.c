@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum { NOTE_SIZE = 160 };
+
 // ---- failures ----------------------------------------------------------------------------------
 
 void publish_note_failure(struct publish *publish, size_t image_index, const struct err *err)
@@ -54,6 +56,21 @@ static void close_row(const struct publish *publish, struct image *image, enum s
     status_close(TAKE(image->status), state, buf_text(&detail));
 }
 
+// What is to be known of an image that was published.
+static void fill_note(const struct registry_image *image, char ret_note[NOTE_SIZE])
+{
+    const char *zstd =
+        image && image->has_zstd_layers ? "its zstd layers need Docker 23 or newer to load" : "";
+    size_t missing = image ? image->attestations_missing : 0;
+    ret_note[0] = '\0';
+    if (missing > 0)
+        snprintf(ret_note, NOTE_SIZE,
+                 "%s%sthe registry has not %zu of the attestations that its index names", zstd,
+                 *zstd ? "; " : "", missing);
+    else
+        snprintf(ret_note, NOTE_SIZE, "%s", zstd);
+}
+
 static void say_image(struct publish *publish, size_t index)
 {
     struct publish_image *own = &publish->images[index];
@@ -65,16 +82,15 @@ static void say_image(struct publish *publish, size_t index)
         .path = path,
         .file = publish->file,
         .reference = image->line->reference.text,
-        .digest = image->resolved ? image->resolved->manifest.digest : NULL,
+        .digest = image->resolved ? registry_image_digest(image->resolved) : NULL,
     };
     char bytes[32] = "0";
     if (image->archive)
         snprintf(bytes, sizeof(bytes), "%" PRIu64, image->archive->size_bytes);
-    const char *zstd = image->resolved && image->resolved->has_zstd_layers
-                           ? "its zstd layers need Docker 23 or newer to load"
-                           : "";
+    char note[NOTE_SIZE];
+    fill_note(image->resolved, note);
     if (image->is_unchanged || image->is_published) {
-        close_row(publish, image, image->is_unchanged ? STATUS_UNCHANGED : STATUS_PUBLISHED, zstd);
+        close_row(publish, image, image->is_unchanged ? STATUS_UNCHANGED : STATUS_PUBLISHED, note);
         audit.outcome = image->is_unchanged ? "unchanged" : "published";
         audit.bytes = bytes;
         audit_tell(LOG_LEVEL_INFO, audit.outcome, NULL, &audit);

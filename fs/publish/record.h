@@ -52,9 +52,9 @@ struct record {
     char *reference;                            // as it was written
     char *tag;                                  // what docker load calls it
     char source_digest[REGISTRY_DIGEST_SIZE];   // what the reference named: index or manifest
-    char manifest_digest[REGISTRY_DIGEST_SIZE]; // of the platform's manifest inside
+    char manifest_digest[REGISTRY_DIGEST_SIZE]; // of the platform's manifest inside, or the index
     char config_digest[REGISTRY_DIGEST_SIZE];   // docker's image ID
-    char *platform;                             // "linux/amd64"
+    char *platform;                             // "linux/amd64", or several behind commas
     // The blobs in the file's order: the layers, each once, then the config: where that begins the
     // layers end.
     struct record_layer *layers;

@@ -105,7 +105,7 @@ static int take_key(char *field, struct fields *fields, struct err *err)
         member = &fields->tag;
     else
         return err_set(err, EINVAL,
-                       "unknown KEY \"%s=\": there are platform=OS/ARCH[/VARIANT] and "
+                       "unknown KEY \"%s=\": there are platform=OS/ARCH[/VARIANT]|all and "
                        "tag=REPOSITORY:TAG (and a NAME may not hold a '=')",
                        shown(field).text);
     if (*member)
@@ -215,9 +215,9 @@ static int fill_line(const struct fields *fields, const struct reference_default
     if (error < 0)
         return error;
 
-    line->platform = defaults->platform;
+    line->platforms = defaults->platforms;
     if (fields->platform) {
-        error = registry_platform_parse(fields->platform, &line->platform, err);
+        error = registry_platforms_parse(fields->platform, &line->platforms, err);
         if (error < 0)
             return err_wrap(err, "platform=%s", shown(fields->platform).text);
     }

@@ -15,7 +15,7 @@
 enum { REFERENCE_FILE_LIMIT = 64 * 1024 };
 
 struct reference_defaults {
-    struct registry_platform platform;
+    struct registry_platforms platforms;
     enum archive_format format;
 };
 
@@ -24,7 +24,7 @@ struct reference_line {
     struct registry_reference reference;
     char *name; // of the tarball
     char *tag;  // what docker load calls the image
-    struct registry_platform platform;
+    struct registry_platforms platforms;
     enum archive_format format; // from the name's extension
 };
 

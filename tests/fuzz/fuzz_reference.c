@@ -10,11 +10,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     char *text = fuzz_text(bytes, size);
     struct registry_reference reference = {0};
-    struct registry_platform platform;
+    struct registry_platforms platforms;
     struct err err = {0};
     if (registry_reference_parse(text, &reference, &err) == 0)
         registry_reference_done(&reference);
-    (void)registry_platform_parse(text, &platform, &err);
+    (void)registry_platforms_parse(text, &platforms, &err);
     free(text);
     return 0;
 }

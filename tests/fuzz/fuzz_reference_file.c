@@ -7,7 +7,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static const struct reference_defaults defaults = {
-        .platform = {.os = "linux", .architecture = "amd64"}};
+        .platforms = {.list = {{.os = "linux", .architecture = "amd64"}}, .count = 1}};
     struct reference_line *lines = NULL;
     size_t count = 0;
     struct err err = {0};

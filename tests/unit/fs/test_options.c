@@ -59,8 +59,8 @@ static void test_defaults(void **state)
     assert_int_equal(options.presign_session_s, 43200);
     assert_int_equal(options.expires_s, 604800);
     assert_int_equal(options.min_expires_s, 0);
-    assert_string_equal(options.platform.os, "linux");
-    assert_string_equal(options.platform.architecture, "amd64");
+    assert_string_equal(options.platforms.list[0].os, "linux");
+    assert_string_equal(options.platforms.list[0].architecture, "amd64");
     assert_int_equal(options.format, ARCHIVE_FORMAT_TAR);
     assert_null(options.registries);
     assert_int_equal(options.parallel, 8);
@@ -101,7 +101,7 @@ static void test_values(void **state)
     assert_int_equal(options.expires_s, 2);
     assert_int_equal(options.min_expires_s, 1);
     assert_string_equal(options.kms_key, "arn:aws:kms:eu:1:key/2");
-    assert_string_equal(options.platform.architecture, "arm64");
+    assert_string_equal(options.platforms.list[0].architecture, "arm64");
     assert_int_equal(options.format, ARCHIVE_FORMAT_TAR_GZ);
     assert_int_equal(options.parallel, 128);
     assert_int_equal(options.stall_timeout_s, 3600);

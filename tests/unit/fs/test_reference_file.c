@@ -18,7 +18,7 @@
 #define RUNTIME "ghcr.io/all-hands-ai/runtime:174c691-nikolaik"
 
 static const struct reference_defaults usual = {
-    .platform = {.os = "linux", .architecture = "amd64"},
+    .platforms = {.list = {{.os = "linux", .architecture = "amd64"}}, .count = 1},
     .format = ARCHIVE_FORMAT_TAR,
 };
 
@@ -84,8 +84,8 @@ static void check_line(const struct expected *expected, const struct reference_d
     assert_int_equal(count, 1);
     assert_string_equal(lines[0].name, expected->name);
     assert_string_equal(lines[0].tag, expected->tag);
-    assert_string_equal(lines[0].platform.os, "linux");
-    assert_string_equal(lines[0].platform.architecture, expected->architecture);
+    assert_string_equal(lines[0].platforms.list[0].os, "linux");
+    assert_string_equal(lines[0].platforms.list[0].architecture, expected->architecture);
     assert_int_equal(lines[0].format, expected->format);
     assert_int_equal(lines[0].line_number, 1);
     reference_lines_free(lines, count);
@@ -120,7 +120,7 @@ static void test_defaults_of_the_mount(void **state)
 {
     (void)state;
     struct reference_defaults gzip_arm = {
-        .platform = {.os = "linux", .architecture = "arm64"},
+        .platforms = {.list = {{.os = "linux", .architecture = "arm64"}}, .count = 1},
         .format = ARCHIVE_FORMAT_TAR_GZ,
     };
     struct expected left_out = {RUNTIME, "runtime:174c691-nikolaik.tar.gz", RUNTIME, "arm64",
@@ -146,7 +146,7 @@ static void test_sentences_teach(void **state)
         {RUNTIME " tag=a:1 tag=b:2\n", {"line 7: ", "stands twice", "\"b:2\""}},
         {RUNTIME " tag=\n", {"line 7: ", "tag= is empty", "tag=runtime:latest"}},
         {RUNTIME " platform=\n", {"line 7: ", "platform= is empty", "platform=linux/arm64"}},
-        {RUNTIME " platform=all\n", {"line 7: ", "platform=all", "all"}},
+        {RUNTIME " platform=linux/amd64,all\n", {"line 7: ", "platform=linux/amd64,all", "'all'"}},
         {RUNTIME " .tar\n", {"line 7: ", "\".tar\"", "nothing before"}},
         {RUNTIME "\n\n" RUNTIME "\n", {"line 9: ", "line 7", "runtime:174c691-nikolaik.tar"}},
         {"# \xff\xfe\n", {"line 7: ", "byte 3 (0xff)", "UTF-8"}},

@@ -20,7 +20,7 @@ static struct {
 } fake;
 
 static const struct reference_defaults defaults = {
-    .platform = {.os = "linux", .architecture = "amd64"}};
+    .platforms = {.list = {{.os = "linux", .architecture = "amd64"}}, .count = 1}};
 
 const struct reference_defaults *publish_engine_defaults(const struct publish_engine *engine)
 {

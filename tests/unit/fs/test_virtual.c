@@ -408,7 +408,8 @@ static void test_table(void **state)
 static void test_generated_names_are_no_tarballs_names(void **state)
 {
     (void)state;
-    struct reference_defaults defaults = {.platform = {.os = "linux", .architecture = "amd64"}};
+    struct reference_defaults defaults = {
+        .platforms = {.list = {{.os = "linux", .architecture = "amd64"}}, .count = 1}};
     for (const struct virtual_file *const *file = virtual_files; *file; file++) {
         struct reference_line *lines;
         size_t count;

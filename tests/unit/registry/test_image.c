@@ -180,12 +180,12 @@ static int resolve(const char *path, const char *platform_text)
 {
     struct registry_reference reference =
         fixture_reference(scripted_server_authority(server), path);
-    struct registry_platform platform;
+    struct registry_platforms platforms;
     registry_image_free(image);
     image = NULL;
     last_err = (struct err){0};
-    assert_int_equal(registry_platform_parse(platform_text, &platform, &last_err), 0);
-    int status = registry_image_resolve(fixture.client, &fixture.call, &reference, &platform,
+    assert_int_equal(registry_platforms_parse(platform_text, &platforms, &last_err), 0);
+    int status = registry_image_resolve(fixture.client, &fixture.call, &reference, &platforms,
                                         &image, &last_err);
     if (status < 0) {
         assert_null(image);
@@ -292,6 +292,97 @@ static void a_platform_of_an_index(void **state)
     assert_resolve(by_digest(b), "linux/arm64");
     assert_refuse(by_digest(b), "linux/amd64", ENOENT, "platform=linux/arm64 takes it");
     assert_refuse(by_digest(c), "linux/amd64", EPROTONOSUPPORT, "application/vnd.in-toto+json");
+}
+
+// amd64, arm64/v8 and an attestation about each; the attestation about amd64 is not in the store.
+static void put_platforms(const char *ret_digests[4])
+{
+    struct made arm = plain_image, attestation = plain_image;
+    arm.os_and_architecture = "\"os\":\"linux\",\"architecture\":\"arm64\",";
+    attestation.layers =
+        "{\"mediaType\":\"application/vnd.in-toto+json\",\"digest\":" DIFF_ID ",\"size\":1}";
+    attestation.os_and_architecture = "";
+    size_t sizes[3];
+    ret_digests[0] = put_image(NULL, &plain_image);
+    sizes[0] = strlen(made_text);
+    ret_digests[1] = put_image(NULL, &arm);
+    sizes[1] = strlen(made_text);
+    ret_digests[2] = put_image(NULL, &attestation);
+    sizes[2] = strlen(made_text);
+    char abouts[2][400];
+    for (int i = 0; i < 2; i++)
+        snprintf(abouts[i], sizeof(abouts[i]),
+                 ",\"platform\":{\"os\":\"unknown\",\"architecture\":\"unknown\"},"
+                 "\"annotations\":{\"vnd.docker.reference.type\":\"attestation-manifest\","
+                 "\"vnd.docker.reference.digest\":\"%s\"}",
+                 ret_digests[1 - i]);
+    ret_digests[3] = put_index(
+        "all", ENTRY "," ENTRY "," ENTRY "," ENTRY, ret_digests[2], sizes[2], abouts[0],
+        ret_digests[1], sizes[1], ",\"platform\":{\"os\":\"linux\",\"architecture\":\"arm64\"}",
+        ret_digests[0], sizes[0], PLATFORM("amd64"),
+        "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", sizes[2],
+        abouts[1]);
+}
+
+static void several_platforms_and_what_is_said_about_them(void **state)
+{
+    (void)state;
+    const char *digests[4];
+    put_platforms(digests);
+    assert_resolve("a/b:all", "all");
+    assert_string_equal(registry_image_digest(image), digests[3]);
+    assert_string_equal(image->index.digest, digests[3]);
+    assert_int_equal(image->index.size_bytes, strlen(image->index_bytes));
+    assert_string_equal(image->manifest.digest, digests[0]); // docker gets amd64
+    assert_string_equal(image->platforms, "linux/amd64,linux/arm64");
+    assert_int_equal(image->other_count, 2);
+    assert_string_equal(image->others[0]->manifest.digest, digests[1]);
+    assert_false(image->others[0]->is_attestation);
+    assert_string_equal(image->others[1]->manifest.digest, digests[2]);
+    assert_true(image->others[1]->is_attestation);
+    assert_int_equal(image->attestations_missing, 1);
+
+    assert_resolve("a/b:all", "linux/arm64,linux/amd64"); // docker gets the first
+    assert_string_equal(image->manifest.digest, digests[1]);
+    assert_string_equal(image->platforms, "linux/arm64,linux/amd64");
+    assert_string_equal(registry_image_digest(image), digests[3]);
+
+    assert_resolve("a/b:all", "linux/arm64"); // with what is said about it alone
+    assert_string_equal(registry_image_digest(image), digests[1]);
+    assert_int_equal(image->other_count, 1);
+    assert_string_equal(image->index.digest, digests[3]);
+    assert_int_equal(image->attestations_missing, 0);
+    assert_resolve("a/b:all", "linux/amd64");
+    assert_int_equal(image->other_count, 0);
+    assert_null(image->index_bytes);
+    assert_int_equal(image->attestations_missing, 1);
+
+    assert_refuse("a/b:all", "linux/amd64,linux/s390x", ENOENT, "no image of linux/s390x");
+    put_image("one", &plain_image);
+    assert_resolve("a/b:one", "all");
+    assert_string_equal(image->platforms, "linux/amd64");
+    assert_false(image->is_multi_platform);
+    assert_refuse("a/b:one", "linux/amd64,linux/arm64", ENOENT, "it has one image, of linux/amd64");
+}
+
+static void all_platforms_of_an_odd_index(void **state)
+{
+    (void)state;
+    struct made arm = plain_image;
+    arm.os_and_architecture = "\"os\":\"linux\",\"architecture\":\"riscv64\",";
+    const char *a = put_image(NULL, &arm);
+    const char *inner = put_index("inner", ENTRY, a, strlen(made_text), PLATFORM("riscv64"));
+    assert_resolve("a/b:inner", "all"); // no amd64: docker gets the first
+    assert_string_equal(image->manifest.digest, a);
+    assert_int_equal(image->other_count, 0);
+    assert_true(image->is_multi_platform);
+    size_t inner_size = image->index.size_bytes;
+    put_index("outer", NESTED, inner, inner_size);
+    assert_refuse("a/b:outer", "all", EPROTONOSUPPORT, "is an index itself");
+    put_index("gone", ENTRY "," ENTRY, a, strlen(made_text), PLATFORM("riscv64"),
+              "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", (size_t)9,
+              PLATFORM("amd64"));
+    assert_refuse("a/b:gone", "all", ENOENT, "no such digest");
 }
 
 static void an_index_that_says_no_platform(void **state)
@@ -487,6 +578,8 @@ int main(void)
         TEST(an_image_by_its_digest),
         TEST(a_docker_image),
         TEST(a_platform_of_an_index),
+        TEST(several_platforms_and_what_is_said_about_them),
+        TEST(all_platforms_of_an_odd_index),
         TEST(an_index_that_says_no_platform),
         TEST(an_image_that_says_no_platform),
         TEST(indexes_in_indexes),

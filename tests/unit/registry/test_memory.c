@@ -122,7 +122,8 @@ static void answer(const struct scripted_request *request, struct scripted_reply
 }
 
 static struct registry_reference reference;
-static const struct registry_platform platform = {.os = "linux", .architecture = "amd64"};
+static const struct registry_platforms platform = {
+    .list = {{.os = "linux", .architecture = "amd64"}}, .count = 1};
 
 static int resolve(struct err *err)
 {
