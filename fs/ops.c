@@ -246,14 +246,14 @@ int ops_check_name(struct ops *ops, const char *directory, const char *name, str
 
 // A stat never fails because links cannot be had: the open that follows says why.
 static int find_generated(struct ops *ops, struct call *call, const struct virtual_file *file,
-                          const char *directory, struct inode **ret_inode, struct err *err)
+                          struct tree_listing *listing, struct inode **ret_inode, struct err *err)
 {
+    const char *directory = listing->directory;
     struct rendering *rendering = NULL;
     struct err failure = {0};
     if (file->is_live)
         *ret_inode = inode_of_live(ops->inodes, directory, file);
-    else if (virtual_render(ops->service->virtuals, call, file, directory, &rendering, &failure) ==
-             0)
+    else if (virtual_render(ops->service->virtuals, call, file, listing, &rendering, &failure) == 0)
         *ret_inode = inode_of_rendering(ops->inodes, directory, file, rendering);
     else if (failure.errnum == EINTR)
         return err_set(err, EINTR, "cancelled");
@@ -305,7 +305,7 @@ static int find(struct ops *ops, struct call *call, const char *directory, const
     const struct virtual_file *file = virtual_find(name);
     const struct tree_entry *entry = tree_listing_find(listing, name);
     if (file && virtual_exists(ops->service->virtuals, file, listing))
-        error = find_generated(ops, call, file, directory, ret_inode, err);
+        error = find_generated(ops, call, file, listing, ret_inode, err);
     else if (entry)
         error = find_listed(ops, directory, entry, ret_inode, err);
     else

@@ -236,18 +236,13 @@ static int render_listing(const struct rendering_job *job, struct call *call,
 }
 
 int virtual_render(struct virtuals *virtuals, struct call *call, const struct virtual_file *file,
-                   const char *directory, struct rendering **ret_rendering, struct err *err)
+                   struct tree_listing *listing, struct rendering **ret_rendering, struct err *err)
 {
-    struct rendering_job job = {.virtuals = virtuals, .file = file};
+    const struct rendering_job job = {.virtuals = virtuals, .file = file, .listing = listing};
 
     if (file->is_live)
         return err_set(err, EINVAL, "%s is live: it has no fixed bytes", file->name);
     if (file->holds_links && virtuals_check_presigner(virtuals, file->name, err) < 0)
         return -err->errnum;
-    int error = tree_list(virtuals->collect.tree, call, directory, &job.listing, err);
-    if (error < 0)
-        return error;
-    error = render_listing(&job, call, ret_rendering, err);
-    tree_listing_unref(job.listing);
-    return error;
+    return render_listing(&job, call, ret_rendering, err);
 }

@@ -82,9 +82,10 @@ struct rendering {
 struct rendering *rendering_ref(struct rendering *rendering);
 void rendering_unref(struct rendering *rendering); // accepts NULL
 
-// Not for live files (EINVAL). ENOENT where it does not stand. EACCES where there is no presigner
-// (the sentence says which option is missing), or min_expires cannot be kept (it says how long
-// links would live). EFBIG past VIRTUAL_FILES_MAX. Otherwise what the store or STS answered. May
-// block for as long as they do; ends soon when the call is cancelled.
+// As of a listing of its directory. Not for live files (EINVAL). ENOENT where it does not stand.
+// EACCES where there is no presigner (the sentence says which option is missing), or min_expires
+// cannot be kept (it says how long links would live). EFBIG past VIRTUAL_FILES_MAX. Otherwise what
+// the store or STS answered. May block for as long as they do; ends soon when the call is
+// cancelled.
 int virtual_render(struct virtuals *virtuals, struct call *call, const struct virtual_file *file,
-                   const char *directory, struct rendering **ret_rendering, struct err *err);
+                   struct tree_listing *listing, struct rendering **ret_rendering, struct err *err);

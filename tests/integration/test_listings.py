@@ -171,9 +171,9 @@ def test_making_a_file_asks_for_no_listing_beside_that_of_the_look_before(front,
 
     assert asked_for(path.exists) == (1, False)
     count, file = asked_for(lambda: os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-    assert count == 0
     os.write(file, b"x")
     os.close(file)
+    assert count == 0
     assert not path.with_name("y.txt").exists()
     assert subprocess.run(["cp", path, path.with_name("y.txt")], check=False).returncode == 0
     assert path.with_name("y.txt").exists() and path.read_bytes() == b"x"   # seen at once

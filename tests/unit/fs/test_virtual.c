@@ -346,13 +346,24 @@ static int start(void **state)
     return 0;
 }
 
+static int render_now(struct virtuals *virtuals, struct call *call, const struct virtual_file *file,
+                      const char *directory, struct rendering **ret_rendering, struct err *err)
+{
+    struct tree_listing *listing = NULL;
+    int error = tree_list(NULL, call, directory, &listing, err);
+    if (error == 0)
+        error = virtual_render(virtuals, call, file, listing, ret_rendering, err);
+    tree_listing_unref(listing);
+    return error;
+}
+
 static struct rendering *render(struct mount *mount, const char *name)
 {
     struct rendering *rendering = NULL;
     struct call call;
     struct err err = {0};
     call_init(&call, &test_clock);
-    if (virtual_render(mount->virtuals, &call, virtual_find(name), BUILD, &rendering, &err) < 0)
+    if (render_now(mount->virtuals, &call, virtual_find(name), BUILD, &rendering, &err) < 0)
         fail_msg("%s: %s", name, err.text);
     assert_int_equal(strlen(rendering->bytes), rendering->size);
     return rendering;
@@ -364,7 +375,7 @@ static int render_error(struct mount *mount, const char *name, const char *says)
     struct call call;
     struct err err = {0};
     call_init(&call, &test_clock);
-    int error = virtual_render(mount->virtuals, &call, virtual_find(name), BUILD, &rendering, &err);
+    int error = render_now(mount->virtuals, &call, virtual_find(name), BUILD, &rendering, &err);
     assert_true(error < 0);
     assert_int_equal(error, -err.errnum);
     assert_ptr_equal(rendering, (void *)1);
@@ -554,8 +565,8 @@ static void test_report_knows_its_build(void **state)
         {"main", "<dt>Build</dt><dd><code>main</code></dd>"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        assert_int_equal(virtual_render(mount.virtuals, &call, virtual_find("report.html"),
-                                        table[i].directory, &rendering, &err),
+        assert_int_equal(render_now(mount.virtuals, &call, virtual_find("report.html"),
+                                    table[i].directory, &rendering, &err),
                          0);
         if (!strstr(rendering->bytes, table[i].says))
             fail_msg("%s: the page does not say %s", table[i].directory, table[i].says);
@@ -592,7 +603,7 @@ static void test_links_that_do_not_work(void **state)
     bucket.entries[1].modified_ms += 1000;
     bucket.trial_error = EACCES;
     assert_int_equal(
-        virtual_render(mount.virtuals, &call, virtual_find("urls.tsv"), BUILD, &rendering, &err),
+        render_now(mount.virtuals, &call, virtual_find("urls.tsv"), BUILD, &rendering, &err),
         -EACCES);
     assert_non_null(strstr(err.text, "the role may not"));
     assert_string_equal(bucket.tried, "team/" BUILD "/y.tar"); // the newest
@@ -764,8 +775,8 @@ static void test_no_memory(void **state)
         call_init(&call, &test_clock);
         bucket.has_records = false; // threads and JSON have tests of their own
         memory_fail_at(nth);
-        int error = virtual_render(mount.virtuals, &call, virtual_find("urls.tsv"), BUILD,
-                                   &rendering, &err);
+        int error =
+            render_now(mount.virtuals, &call, virtual_find("urls.tsv"), BUILD, &rendering, &err);
         has_failed = memory_has_failed();
         memory_fail_at(0);
         if (error < 0)
