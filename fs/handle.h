@@ -48,6 +48,7 @@ struct handle {
         // NULL until the first write: a file that is only touched costs nothing.
         struct writer *writer;
         bool is_fresh;                   // created, or truncated: what stood there is not kept
+        bool is_exclusive, is_read_too;  // opened with O_EXCL, O_RDWR
         struct audit_who who;            // opened it
         pid_t process;                   // 0: cannot be told
         _Atomic int64_t closed_empty_ms; // without the lock: when it was closed before any write

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "path.h"
 #include "publish/record.h"
+#include "small_copy.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,11 +22,18 @@ static bool is_generated(struct service *service, const struct tree_listing *lis
 
 // ---- removing ----------------------------------------------------------------------------------
 
+static bool may_delete(struct service *service, pid_t process, const char *directory,
+                       const struct tree_entry *entry)
+{
+    if (service->options->may_delete || entry->is_directory)
+        return service->options->may_delete;
+    auto_free char *key = tree_key(service->tree, directory, entry->name);
+    return key && scratch_is_made_by(service->scratch, process, key, entry->etag);
+}
+
 static int delete_object(struct service *service, struct call *call, const char *directory,
                          const struct tree_entry *entry, struct err *err)
 {
-    if (!service->options->may_delete)
-        return err_set(err, EPERM, "deleting is off; mount with allow_delete to turn it on");
     auto_free char *key = tree_key(service->tree, directory, entry->name);
     if (!key)
         return err_no_memory(err);
@@ -44,7 +52,7 @@ static int delete_object(struct service *service, struct call *call, const char 
 }
 
 int names_remove(struct service *service, struct call *call, const char *directory,
-                 const char *name, bool *ret_is_removed, struct err *err)
+                 const char *name, pid_t process, bool *ret_is_removed, struct err *err)
 {
     auto_listing struct tree_listing *listing = NULL;
     if (service->options->is_read_only)
@@ -58,6 +66,8 @@ int names_remove(struct service *service, struct call *call, const char *directo
         return err_set(err, ENOENT, "there is no such file");
     if (entry->is_directory)
         return err_set(err, EISDIR, "it is a directory");
+    if (!may_delete(service, process, directory, entry))
+        return err_set(err, EPERM, "deleting is off; mount with allow_delete to turn it on");
     int error = delete_object(service, call, directory, entry, err);
     *ret_is_removed = error == 0;
     return error;
@@ -67,7 +77,7 @@ int names_remove(struct service *service, struct call *call, const char *directo
 
 static int use_mv(struct err *err)
 {
-    return err_set(err, EXDEV, "an S3 store cannot rename; mv copies instead");
+    return err_set(err, EXDEV, "it cannot be renamed at once: mv copies it instead");
 }
 
 // Whether a directory holds nothing, and nothing of it is in the bucket.
@@ -86,7 +96,7 @@ static int check_removable(struct service *service, struct call *call,
                            const struct names_move *move, const struct tree_entry *entry,
                            struct err *err)
 {
-    if (service->options->may_delete)
+    if (may_delete(service, move->who.pid, move->directory, entry))
         return 0;
     bool is_nothing = false;
     if (entry->is_directory) {
@@ -137,26 +147,43 @@ static int is_same(struct service *service, struct call *call, const struct name
     return error;
 }
 
+// What is written to a reference file publishes; a directory is many files.
+static int rename_file(struct service *service, struct call *call, const struct names_move *move,
+                       const struct tree_entry *entry, bool may_replace, struct err *err)
+{
+    if (entry->is_directory || path_is_reference_file(move->new_name))
+        return use_mv(err);
+    auto_free char *key = tree_key(service->tree, move->directory, move->name);
+    if (!key)
+        return err_no_memory(err);
+    const struct small_copy copy = {
+        .key = key,
+        .etag = entry->etag,
+        .size_bytes = entry->size_bytes,
+        .new_directory = move->new_directory,
+        .new_name = move->new_name,
+        .who = move->who,
+        .may_replace = may_replace,
+    };
+    int error = small_copy(&service->place, call, &copy, err);
+    return error < 0 ? error : delete_object(service, call, move->directory, entry, err);
+}
+
 static int replace_file(struct service *service, struct call *call, const struct names_move *move,
                         const struct tree_entry *entry, const struct tree_entry *other,
                         struct err *err)
 {
-    bool is_release = path_is_under_releases(move->new_directory);
-    bool may_replace =
-        !is_release && (service->options->may_overwrite || path_is_reference_file(move->new_name));
     bool is_the_same = false;
     if (other->is_directory)
         return err_set(err, EISDIR, "%s is a directory", move->new_name);
-    if (may_replace)
+    if (path_is_reference_file(move->new_name) && !path_is_under_releases(move->new_directory))
         return use_mv(err);
+    if (store_place_may_replace(&service->place, move->new_directory))
+        return rename_file(service, call, move, entry, true, err);
     if (is_same(service, call, move, &is_the_same, err) < 0)
         return -err->errnum;
-    if (is_the_same)
-        return delete_object(service, call, move->directory, entry, err);
-    return err_set(err, EEXIST, "%s is there already with other bytes, and nothing is replaced%s",
-                   move->new_name,
-                   is_release ? " under releases/: choose another name"
-                              : " without -o overwrite: remove it first, or choose another name");
+    return is_the_same ? delete_object(service, call, move->directory, entry, err)
+                       : store_place_refuse(move->new_directory, move->new_name, err);
 }
 
 static int replace(struct service *service, struct call *call, const struct names_move *move,
@@ -167,7 +194,7 @@ static int replace(struct service *service, struct call *call, const struct name
         return -err->errnum;
     const struct tree_entry *other = tree_listing_find(listing, move->new_name);
     if (!other)
-        return use_mv(err);
+        return rename_file(service, call, move, entry, false, err);
     if (move->is_exclusive)
         return err_set(err, EEXIST, "%s is there already", move->new_name);
     return entry->is_directory ? replace_directory(service, call, move, other, err)

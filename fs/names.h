@@ -3,9 +3,10 @@
 // A file is removed with its record; entries of the layer index that lead to it stay: they are
 // hints, looked at before they are believed, and the next publish of such a layer replaces them.
 //
-// Nothing is renamed in a bucket. What mv cannot have at once it copies, inside the store, and then
-// removes; a rename therefore only says whether it may: mv removes what bears the new name *before*
-// it copies, so that this is where nothing may be silently replaced. See docs/decisions/renames.md.
+// Nothing is renamed in a bucket. A small file is put under its new name and removed
+// (small_copy.h); all else mv copies, inside the store, and then removes, and a rename only says
+// whether it may: mv removes what bears the new name *before* it copies, so that this is where
+// nothing may be silently replaced. See docs/decisions/renames.md.
 #pragma once
 
 #include "base/call.h"
@@ -13,12 +14,13 @@
 #include "service.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
-// EPERM without allow_delete, ENOENT, EISDIR, EROFS. 0 for a generated file, and nothing happens:
-// so that rm -r of a build works.
-// *ret_is_removed: an object is gone.
+// EPERM without allow_delete, unless it is the process's own scratch file; ENOENT, EISDIR, EROFS. 0
+// for a generated file, and nothing happens: so that rm -r of a build works. *ret_is_removed: an
+// object is gone.
 int names_remove(struct service *service, struct call *call, const char *directory,
-                 const char *name, bool *ret_is_removed, struct err *err);
+                 const char *name, pid_t process, bool *ret_is_removed, struct err *err);
 
 struct names_move {
     const char *directory;
@@ -26,10 +28,11 @@ struct names_move {
     const char *new_directory;
     const char *new_name;
     bool is_exclusive; // RENAME_NOREPLACE
+    struct audit_who who;
 };
 // *ret_is_moved: the old name is gone, also in the bucket.
-// EXDEV where mv shall copy and remove. 0 where the new name bore the very same file: the old one
-// has been removed. EPERM without allow_delete (but for an empty directory that was made here);
+// EXDEV where mv shall copy and remove. 0 also where the new name bore the very same file. EPERM
+// without allow_delete, but for an empty directory that was made here and a process's scratch file;
 // EEXIST where something else bears the new name and is not to be replaced; ENOENT, EISDIR,
 // ENOTDIR, ENOTEMPTY as rename(2). A few quick requests at most: the kernel keeps both directories
 // locked meanwhile.

@@ -18,7 +18,7 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent_id, const char *name)
     ops_call_begin(&blocking, req);
     bool is_removed = false;
     int error = names_remove(ops_of(req)->service, &blocking.call, parent->directory, name,
-                             &is_removed, &err);
+                             ops_who(req).pid, &is_removed, &err);
     ops_call_end(&blocking);
     if (error < 0 || is_removed)
         ops_audit(req, is_removed ? "file removed" : "file not removed", error < 0 ? &err : NULL,
@@ -42,6 +42,7 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent_id, const char *name, fuse_ino
         .new_directory = new_parent->directory,
         .new_name = new_name,
         .is_exclusive = flags & RENAME_NOREPLACE,
+        .who = ops_who(req),
     };
     bool is_done = false;
     int error = 0;

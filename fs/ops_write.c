@@ -309,6 +309,8 @@ void ops_create(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t m
         fuse_reply_err(req, ENOMEM);
         return;
     }
+    handle->writing.is_exclusive = file->flags & O_EXCL;
+    handle->writing.is_read_too = (file->flags & O_ACCMODE) == O_RDWR;
     file->fh = (uint64_t)(uintptr_t)handle;
     file->direct_io = 1; // every write(2) comes here as it is, and its answer is the caller's
     struct fuse_entry_param entry = ops_entry(ops, inode);
@@ -425,6 +427,8 @@ static int new_upload(fuse_req_t req, const struct handle *handle, bool is_last,
         .is_fresh = handle->writing.is_fresh,
         .is_touched = atomic_load(&handle->inode->is_touched),
         .is_last = is_last,
+        .is_exclusive = handle->writing.is_exclusive,
+        .is_read_too = handle->writing.is_read_too,
     };
     return upload_new(ops_of(req)->service->uploads, &request, ret_writer, err);
 }

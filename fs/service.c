@@ -227,6 +227,7 @@ static void fill_place(struct service *service)
         .records = service->records,
         .intents = service->intents,
         .memory = service->memory,
+        .scratch = service->scratch,
         .clock = service->clock,
         .parallel = service->options->parallel,
         .may_overwrite = service->options->may_overwrite,
@@ -275,6 +276,8 @@ static int open_rooms(struct service *service, struct err *err)
         error = err_no_memory(err);
     if (error == 0)
         error = open_intents(service, err);
+    if (error == 0)
+        error = scratch_new(&service->scratch, err);
     fill_place(service);
     if (error == 0)
         error = open_engine(service, err);
@@ -342,6 +345,7 @@ void service_close(struct service *service)
     copy_engine_free(service->copies);
     upload_engine_free(service->uploads);
     publish_engine_free(service->engine);
+    scratch_free(service->scratch);
     readers_free(service->readers); // after those who take memory, and tell it of a shortage
     intents_free(service->intents);
     memory_free(service->memory);

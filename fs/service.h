@@ -44,6 +44,7 @@ struct service {
     struct memory *memory;
     struct publish_engine *engine;
     struct store_place place; // what engine, uploads and copies work with
+    struct scratch *scratch;
     struct upload_engine *uploads;
     struct copy_engine *copies;
     struct virtuals *virtuals;

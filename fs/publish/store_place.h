@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../memory.h"
+#include "../scratch.h"
 #include "../tree.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -23,6 +24,7 @@ struct store_place { // of one mount; the service's, which outlives who works wi
     struct record_cache *records;
     struct intents *intents;
     struct memory *memory;
+    struct scratch *scratch;
     const struct clock *clock;
     int parallel; // requests at once, of each kind
     bool may_overwrite;

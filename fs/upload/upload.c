@@ -442,6 +442,8 @@ int upload_new(struct upload_engine *engine, const struct upload_request *reques
     upload->who = request->who;
     sha256_init(&upload->sha256);
     upload->is_touched = request->is_touched;
+    upload->is_exclusive = request->is_exclusive;
+    upload->is_read_too = request->is_read_too;
     pthread_mutex_init(&upload->lock, NULL);
     call_init(&upload->call, engine->place->clock);
     call_init(&upload->closing_call, engine->place->clock);

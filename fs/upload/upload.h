@@ -50,6 +50,9 @@ struct upload_request {
     bool is_fresh;
     bool is_last;    // nobody has it open any more: it is released next
     bool is_touched; // ... or when it is closed (a shell also closes before it lets a child write)
+    // Nobody had made it before: its maker's scratch if it stays empty, or ...
+    bool is_exclusive;
+    bool is_read_too; // ... is read as well
 };
 // Writes answer when the bytes were taken, which waits for memory. EOPNOTSUPP where an offset does
 // not continue; EFBIG past what an object can hold. The bytes of an interrupted write were not

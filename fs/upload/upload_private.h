@@ -65,6 +65,8 @@ struct upload {
     bool is_fresh;
     bool is_last; // about to be released
     bool is_touched;
+    bool is_exclusive;
+    bool is_read_too;
     bool is_released;
     struct piece *filling; // NULL: none yet
     struct piece *spare;   // the next one

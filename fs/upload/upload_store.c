@@ -103,6 +103,13 @@ static void store_missing_record(struct upload *upload, const char *etag)
     record_free(record);
 }
 
+// Its maker may take back what it has made for itself.
+static void note_scratch(const struct upload *upload, const char *etag)
+{
+    if (upload->is_exclusive && (upload->is_read_too || upload->size_bytes == 0))
+        scratch_add(place_of(upload)->scratch, upload->who.pid, upload->key, etag);
+}
+
 // ---- a file of one piece -----------------------------------------------------------------------
 
 struct comparison {
@@ -153,8 +160,10 @@ static int put(struct upload *upload, struct err *err)
     };
     char etag[S3_ETAG_SIZE];
     int error = s3_object_put(place_of(upload)->client, &upload->closing_call, &put, etag, err);
-    if (error == 0)
+    if (error == 0) {
+        note_scratch(upload, etag);
         store_record(upload, etag);
+    }
     if (error != -EEXIST)
         return error;
     bool is_same;
@@ -217,6 +226,8 @@ static int complete_parts(struct upload *upload, struct completion *completion, 
     if (completion->is_completed) // else its parts are aborted
         upload->parts_state = UPLOAD_PARTS_NONE;
     upload->is_unchanged = completion->is_unchanged;
+    if (completion->is_completed && completion->record)
+        note_scratch(upload, completion->record->etag);
     record_cache_put(place_of(upload)->records, TAKE(completion->record));
     return error;
 }

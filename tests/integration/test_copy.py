@@ -15,6 +15,8 @@ from mounted import wait_until
 from servers import faults, images
 
 MIB = 1 << 20
+# tools/soak: one that no single request may copy, and that the store can hold twice.
+LARGE = (5 << 30) + 300 * MIB + 7 if os.environ.get("SOAK") else 129 * MIB + 7
 TAR = "/b/x.tar"
 
 
@@ -65,6 +67,7 @@ def check_nothing_left(there):
                "the tidying")
 
 
+@pytest.mark.semantics(426, 427, 428)
 def test_promotion(line, s3):
     there = line.there
     done = there.run("cp", "b/x.tar", "releases/v1/")
@@ -100,6 +103,7 @@ def test_promotion(line, s3):
             if exchange.headers.get("x-amz-copy-source", "").endswith("/releases/v1/x.tar")]
 
 
+@pytest.mark.semantics(428, 461)
 def test_nothing_is_replaced(line):
     there = line.there
     assert there.publish("c", line.push("two") + " x.tar").returncode == 0
@@ -129,6 +133,7 @@ with open("b/x.tar", "rb") as source, open("b/x.tar", "wb") as itself:
     check_nothing_left(there)
 
 
+@pytest.mark.semantics(429, 461)
 def test_overwrite_replaces_but_never_under_releases(mount, s3, bucket):
     there = mount(overwrite=True)
     (there.path / "releases").mkdir(exist_ok=True)
@@ -142,6 +147,7 @@ def test_overwrite_replaces_but_never_under_releases(mount, s3, bucket):
     assert there.object("releases/v1/x") != there.object("a/x")
 
 
+@pytest.mark.semantics(427, 428)
 def test_what_another_tool_stored(mount, s3, bucket):
     """Small or large, with a type and metadata of its own, and no record; one of them in two
     parts, one of a single byte."""
@@ -168,6 +174,30 @@ def test_what_another_tool_stored(mount, s3, bucket):
     assert "File exists" in there.run("cp", "a/one", "b/").stderr
 
 
+@pytest.mark.semantics(427, 436)
+def test_a_large_file_is_copied_in_parts(line):
+    there = line.there
+    path, block = there.dir / "large.tar", images.random_bytes(MIB, 1)
+    sha256 = hashlib.sha256()
+    with open(path, "wb") as file:
+        for at in range(0, LARGE, MIB):
+            piece = (b"%8d" % at + block)[:min(MIB, LARGE - at)]
+            file.write(piece)
+            sha256.update(piece)
+    assert there.run("cp", path, "b/", timeout_s=1200).returncode == 0
+    path.unlink()
+    line.front.clear_record()
+    done = there.run("cp", "b/large.tar", "releases/v1/", timeout_s=1200)
+    assert (done.returncode, done.stderr) == (0, "")
+    ranges = [exchange.headers.get("x-amz-copy-source-range")
+              for exchange in line.front.seen("PUT", "/releases/v1/large.tar")]
+    assert len(ranges) > 2 and line.bytes_read("/large.tar") == 0
+    assert row(there, "releases/v1", "large.tar")["sha256"] == sha256.hexdigest()
+    assert row(there, "releases/v1", "large.tar")["size"] == str(LARGE)
+    read = there.run("sha256sum", "releases/v1/large.tar", timeout_s=1200)
+    assert read.stdout.split()[0] == sha256.hexdigest()
+
+
 PARTS = {     # what a program copies with copy_file_range, and what it must get
     "the middle": ("copy(a, to, 5000, 100, 0)", lambda a, b: a[100:5100]),
     "the beginning": ("copy(a, to, 5000, 0, 0)", lambda a, b: a[:5000]),
@@ -180,6 +210,7 @@ PARTS = {     # what a program copies with copy_file_range, and what it must get
 }
 
 
+@pytest.mark.semantics(430)
 def test_what_is_not_the_whole(mount):
     """Never a wrong object: what is no whole file passes through here."""
     there = mount()
@@ -210,6 +241,7 @@ os.close(to)
     check_nothing_left(there)
 
 
+@pytest.mark.semantics(426, 430)
 def test_a_child_may_copy_into_what_its_parent_opened(mount):
     """Whole or in part: it is stored when nobody has it open any more."""
     there = mount()
@@ -231,6 +263,7 @@ STEPS = {     # what is held, what is interrupted then, and whether it stands al
 }
 
 
+@pytest.mark.semantics(432)
 def test_interrupted_copy_leaves_nothing(line):
     """What was to be completed already is finished."""
     there = line.there
@@ -252,6 +285,7 @@ def test_interrupted_copy_leaves_nothing(line):
     assert there.keys() == ["b/images.ref", "b/x.tar", "releases/v1/x.tar"]
 
 
+@pytest.mark.semantics(431)
 def test_source_that_changes_meanwhile(line, s3):
     there = line.there
     for how in ("replaced", "removed"):
@@ -285,6 +319,7 @@ def test_lost_answers_are_settled(line):
     check_nothing_left(there)
 
 
+@pytest.mark.semantics(435)
 def test_from_one_mount_to_another(line, mount, store):
     """The kernel knows no copying between two; the bytes pass through."""
     other = mount()
@@ -295,6 +330,7 @@ def test_from_one_mount_to_another(line, mount, store):
     assert row(other, "c", "x.tar")["sha256"] == row(other, "b", "x.tar")["sha256"]
 
 
+@pytest.mark.semantics(433)
 def test_what_is_not_to_be_copied_inside(line):
     """A generated file is no object; a reference file publishes what is written into it."""
     there = line.there

@@ -108,7 +108,7 @@ def check_bucket(there, known):
             assert name.endswith(".ref"), key
 
 
-@pytest.mark.semantics(314, 422)
+@pytest.mark.semantics(314, 422, 463)
 def test_everything_at_once(mount, registry, tmp_path):
     options = {"allow_delete": True, "memory": "%dM" % MEMORY_MIB, "log_level": "info"}
     mounts = [mount(**options), mount(**options)]

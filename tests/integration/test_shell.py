@@ -163,6 +163,24 @@ def test_what_is_not_written_in_order_is_refused(shell, script, why):
     assert keys(shell) == ["f"] and shell("cat f").stdout == "x\n"
 
 
+@pytest.mark.semantics(449)
+def test_what_is_written_here_and_there_fails(shell):
+    done = shell("git init -q g 2>/dev/null && exit 1; vim -es -u NONE -c 'normal ihello' -c 'wq!' f </dev/null; "
+                 "test \"$(cat f)\" = hello; ls -A | grep '[.]sw' && exit 2; exit 0")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.semantics(462)
+def test_attributes_of_others(shell):
+    """Those of a file that came from a mount are taken and dropped."""
+    done = shell("mkdir $3/a; cp $1 $3/a/f; setfattr -n user.prerelease.sha256 -v x $3/a/f; cp -a $3/a b; rsync -aX $3/a/ c; "
+                 "setfattr -n user.mine -v x $3/a/f; tar -C $3 --xattrs -cf $3/a.tar a; cp -a $3/a d; "
+                 "rsync -aX $3/a/ e || echo $?; tar --xattrs -xf $3/a.tar || echo $?; tar -xf $3/a.tar; "
+                 "for f in a b c d e; do cmp $1 $f/f; done; getfattr -m mine -d ?/f")
+    assert (done.returncode, done.stdout) == (0, "23\n2\n")
+    assert "user.mine" in done.stderr and "a/f: Cannot open: Operation not permitted" in done.stderr
+
+
 @pytest.mark.semantics(302)
 def test_zip_writes_in_order_through_a_pipe(shell):
     done = shell("cd $2; zip -qr - . | cat >$OLDPWD/z.zip; cd $OLDPWD; unzip -qt z.zip")

@@ -176,7 +176,7 @@ def test_the_mount_stays_responsive_while_a_file_is_open(there):
     assert there.object("b/slow") == b"x" * 100000
 
 
-@pytest.mark.semantics(204)
+@pytest.mark.semantics(204, 460)
 @pytest.mark.parametrize("flags", [os.O_TRUNC, os.O_APPEND, 0])
 def test_a_reader_is_not_disturbed_by_whoever_opens_the_name_for_writing(there, flags):
     """Also while its directory is listed all the time, which lets the kernel keep the name."""

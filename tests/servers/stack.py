@@ -1,5 +1,6 @@
 """Everything that is asked for, started in order and stopped in reverse."""
 
+import os
 import pathlib
 import shlex
 
@@ -10,6 +11,7 @@ from .registry import Registry
 
 ENGINES = {"docker": Docker, "podman": Podman, "containerd": Containerd, "skopeo": Skopeo}
 REGISTRY_BUCKET = "registry-blobs"
+STORE_BYTES = (15 if os.environ.get("SOAK") else 8) << 30      # at most; it is in memory
 
 
 class Stack:
@@ -33,7 +35,7 @@ class Stack:
 
     @property
     def store(self):
-        return self._get("c", lambda: Ceph(self.dir / "c"))
+        return self._get("c", lambda: Ceph(self.dir / "c", STORE_BYTES))
 
     def registry(self, kind="anonymous"):
         """"anonymous", "basic", "token" or "redirect" (blobs in the store, and
