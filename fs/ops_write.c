@@ -361,15 +361,15 @@ int ops_set_size(struct inode *inode, uint64_t size, const struct fuse_file_info
     if (!handle || handle->kind != HANDLE_WRITER)
         return err_set(err, EOPNOTSUPP, "a file is written from its beginning");
     pthread_mutex_lock(&handle->writing.lock);
-    bool has_begun = handle->writing.writer;
-    if (!has_begun)
+    struct writer *writer = handle->writing.writer;
+    if (!writer)
         handle->writing.is_fresh = size == 0; // what is refused leaves no empty file
     pthread_mutex_unlock(&handle->writing.lock);
-    if (size > 0)
-        return err_set(err, EOPNOTSUPP, "a file is written from its beginning");
-    if (has_begun)
-        return err_set(err, EOPNOTSUPP, "what has been written cannot be taken back");
-    atomic_store(&inode->written_size, 0);
+    if (writer ? writer_resize(writer, size) < 0 : size > 0)
+        return err_set(err, EOPNOTSUPP,
+                       writer ? "what has been written cannot be taken back"
+                              : "a file is written from its beginning");
+    atomic_store(&inode->written_size, size);
     return 0;
 }
 

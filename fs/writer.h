@@ -40,6 +40,8 @@ struct writer_methods {
     // NULL: bytes are all it takes.
     int (*copy)(struct writer *writer, const struct writer_source *source, uint64_t from_offset,
                 uint64_t to_offset, uint64_t size);
+    // NULL: its size cannot be set.
+    int (*resize)(struct writer *writer, uint64_t size);
     // NULL: nothing to be done.
     int (*prepare)(struct writer *writer, struct call *call, bool is_write, struct err *err);
 };
@@ -75,6 +77,13 @@ static inline int writer_copy(struct writer *writer, const struct writer_source 
     return writer->methods->copy
                ? writer->methods->copy(writer, source, from_offset, to_offset, size)
                : -EOPNOTSUPP;
+}
+
+// ftruncate of what has been written: EOPNOTSUPP, and the file is not stored, unless it only grows
+// by a hole.
+static inline int writer_resize(struct writer *writer, uint64_t size)
+{
+    return writer->methods->resize ? writer->methods->resize(writer, size) : -EOPNOTSUPP;
 }
 
 // Before a write, or before a flush that completes what is there: what blocks and has to be done

@@ -17,6 +17,7 @@ enum {
     // A piece that the next write does not fit into is sent as it is, and is to be a part.
     PIECE_SIZE_MIN = S3_PART_SIZE_MIN + WRITE_SIZE_MAX,
     CEILING_SHARE = 4, // of the memory ceiling that one piece may take
+    HOLE_BLOCK = 4096, // smaller ones no file system has
 };
 
 // ---- one upload's life -------------------------------------------------------------------------
@@ -156,32 +157,69 @@ static struct memory_ticket *make_spare_locked(struct upload *upload)
     return &piece->ticket;
 }
 
-static void fill(struct piece *piece, const uint8_t *bytes, size_t size)
+static void fill(struct piece *piece, const uint8_t *bytes, size_t size) // NULL: zeros
 {
-    if (size)
+    if (bytes && size)
         memcpy(piece->bytes + piece->size, bytes, size);
+    else if (size)
+        memset(piece->bytes + piece->size, 0, size);
     piece->size += size;
 }
 
-// Takes the waiting write's bytes, all or none: an interrupted one was not taken. A buffer that it
-// does not fit into goes on its way first. Whoever kept it while it waits for the next would wait
-// for ever, once such buffers are all the memory that there is. Answers with the ticket where there
-// is no room yet.
+// Programs that copy holes leave them out in whole blocks, behind what they have written.
+static bool is_hole_locked(const struct upload *upload, uint64_t end)
+{
+    return upload->size_bytes && upload->size_bytes % HOLE_BLOCK == 0 && end > upload->size_bytes &&
+           end <= S3_OBJECT_SIZE_MAX;
+}
+
+static bool has_write_locked(const struct upload *upload)
+{
+    return upload->write.reply && !upload->write.is_taken;
+}
+
+// Zeros that come before the waiting write's bytes, or before the end.
+static uint64_t hole_locked(const struct upload *upload)
+{
+    uint64_t end = has_write_locked(upload) ? upload->write.offset
+                   : upload->is_closing     ? upload->grown_bytes
+                                            : 0;
+    return end > upload->size_bytes ? end - upload->size_bytes : 0;
+}
+
+static void take_bytes_locked(struct upload *upload, const uint8_t *bytes, size_t size)
+{
+    struct piece *piece = upload->filling;
+    const uint8_t *filled = piece->bytes + piece->size;
+    fill(piece, bytes, size);
+    sha256_update(&upload->sha256, filled, size);
+    upload->size_bytes += size;
+}
+
+// Takes the waiting write's bytes, all or none (an interrupted one was not taken), and holes. A
+// buffer that it does not fit into goes on its way first. Whoever kept it while it waits for the
+// next would wait for ever, once such buffers are all the memory that there is. Answers with the
+// ticket where there is no room yet.
 static struct memory_ticket *take_locked(struct upload *upload)
 {
-    size_t size = upload->write.size;
-    if (!upload->write.reply || upload->write.is_taken || upload->is_asking)
-        return NULL;
-    if (upload->filling && size > upload->filling->ticket.size - upload->filling->size)
-        send_locked(upload);
-    if (!upload->filling && !upload->spare)
-        return has_failed_locked(upload) ? NULL : make_spare_locked(upload);
-    if (!upload->filling)
-        upload->filling = TAKE(upload->spare);
-    fill(upload->filling, upload->write.bytes, size);
-    sha256_update(&upload->sha256, upload->write.bytes, size);
-    upload->size_bytes += size;
-    upload->write.is_taken = true;
+    uint64_t hole;
+    while ((hole = hole_locked(upload)) > 0 || has_write_locked(upload)) {
+        size_t room = upload->filling ? upload->filling->ticket.size - upload->filling->size : 0;
+        if (upload->is_asking)
+            return NULL;
+        if (upload->filling && (room == 0 || (!hole && upload->write.size > room)))
+            send_locked(upload);
+        if (!upload->filling && !upload->spare)
+            return has_failed_locked(upload) ? NULL : make_spare_locked(upload);
+        if (!upload->filling) {
+            upload->filling = TAKE(upload->spare);
+        } else if (hole) {
+            take_bytes_locked(upload, NULL, hole < room ? hole : room);
+        } else {
+            take_bytes_locked(upload, upload->write.bytes, upload->write.size);
+            upload->write.is_taken = true;
+        }
+    }
     return NULL;
 }
 
@@ -212,9 +250,23 @@ static size_t collect_replies_locked(struct upload *upload, struct reply replies
     return count;
 }
 
+// What was closed has been taken, holes included: no more bytes come.
+static void end_taking_locked(struct upload *upload)
+{
+    upload->phase = UPLOAD_COMPLETING;
+    if (upload->filling && upload->parts_state != UPLOAD_PARTS_NONE)
+        send_locked(upload);
+    withdraw_locked(upload);
+    if (!upload->is_asking)
+        piece_free(TAKE(upload->spare));
+}
+
 // Begins the last step when everything before it has ended.
 static void finish_locked(struct upload *upload)
 {
+    if (upload->phase == UPLOAD_TAKING && upload->is_closing && !has_failed_locked(upload) &&
+        !hole_locked(upload))
+        end_taking_locked(upload);
     if (upload->running || upload->is_asking || upload->phase == UPLOAD_DONE)
         return;
     if (has_failed_locked(upload))
@@ -285,19 +337,25 @@ void upload_task_ended(struct upload *upload)
 
 // ---- requests ----------------------------------------------------------------------------------
 
+static bool is_taking_locked(const struct upload *upload)
+{
+    return upload->phase == UPLOAD_TAKING && !upload->is_closing;
+}
+
 // 0: the bytes are to be taken; 1: they were before; -errno.
 static int check_write_locked(struct upload *upload, uint64_t offset, struct err *err)
 {
     if (has_failed_locked(upload))
         return -upload->err.errnum;
-    if (upload->phase != UPLOAD_TAKING)
+    if (!is_taking_locked(upload))
         return err_set(err, EIO,
                        "%s was stored when the process that opened it closed it; what is written "
                        "afterwards has no place to go",
                        upload->name);
     if (upload->write.reply)
         return -EBUSY;
-    if (offset != upload->size_bytes)
+    if (offset != upload->size_bytes &&
+        !(is_hole_locked(upload, offset) && offset % HOLE_BLOCK == 0))
         return err_set(err, EOPNOTSUPP,
                        "%s is to be written from its beginning to its end: a write at byte %llu "
                        "came when %llu were there",
@@ -326,6 +384,8 @@ static void take_write(struct writer *writer, uint64_t offset, const void *bytes
         upload->write.context = context;
         upload->write.bytes = copy;
         upload->write.size = size;
+        upload->write.offset = offset;
+        upload->write.is_behind_hole = offset > upload->size_bytes;
         upload->write.is_taken = false;
     }
     go_on_and_unlock(upload);
@@ -333,21 +393,10 @@ static void take_write(struct writer *writer, uint64_t offset, const void *bytes
         reply(context, error);
 }
 
-// No more bytes: what is there is completed.
-static void close_locked(struct upload *upload)
-{
-    upload->phase = UPLOAD_COMPLETING;
-    if (upload->filling && upload->parts_state != UPLOAD_PARTS_NONE)
-        send_locked(upload);
-    withdraw_locked(upload);
-    if (!upload->is_asking)
-        piece_free(TAKE(upload->spare));
-}
-
 // A shell closes its copy of a descriptor before the child writes: then there is nothing yet.
 static bool is_complete_now_locked(const struct upload *upload, enum writer_flush how)
 {
-    return (how == WRITER_SYNC || how == WRITER_CLOSE) && upload->phase == UPLOAD_TAKING &&
+    return (how == WRITER_SYNC || how == WRITER_CLOSE) && is_taking_locked(upload) &&
            !upload->write.reply && !has_failed_locked(upload) &&
            (upload->size_bytes || upload->is_touched);
 }
@@ -358,7 +407,7 @@ static void take_flush(struct writer *writer, enum writer_flush how, writer_repl
     struct upload *upload = CONTAINER_OF(writer, struct upload, writer);
     struct err err;
     pthread_mutex_lock(&upload->lock);
-    if (how == WRITER_CLOSE_KILLED && upload->phase == UPLOAD_TAKING) {
+    if (how == WRITER_CLOSE_KILLED && is_taking_locked(upload)) {
         err_set(&err, ECANCELED, "the process that wrote it was killed");
         fail_locked(upload, &err);
     }
@@ -369,7 +418,7 @@ static void take_flush(struct writer *writer, enum writer_flush how, writer_repl
     bool waits = (completes || is_being_undone) && !upload->flush.reply;
     int error = -upload->err.errnum;
     if (completes)
-        close_locked(upload);
+        upload->is_closing = true;
     if (waits) {
         upload->flush.reply = reply;
         upload->flush.context = context;
@@ -388,6 +437,11 @@ static void take_interrupt(struct writer *writer, void *context, int error)
     if (upload->write.reply && upload->write.context == context) {
         reply = upload->write.reply;
         free(upload->write.bytes);
+        // Its hole may have been taken already.
+        if (upload->write.is_behind_hole) {
+            err_set(&err, -error, "cancelled");
+            fail_locked(upload, &err);
+        }
         memset(&upload->write, 0, sizeof(upload->write));
     } else if (upload->flush.reply && upload->flush.context == context) {
         reply = upload->flush.reply;
@@ -407,22 +461,42 @@ static void take_release(struct writer *writer, bool is_abandoned)
     pthread_mutex_lock(&upload->lock);
     upload->is_released = true;
     bool is_wanted = upload->size_bytes || upload->is_fresh;
-    if (is_abandoned && is_wanted && upload->phase == UPLOAD_TAKING) {
+    if (is_abandoned && is_wanted && is_taking_locked(upload)) {
         err_set(&err, ECANCELED, "it was given up before it was closed");
         fail_locked(upload, &err);
-    } else if (upload->phase == UPLOAD_TAKING && !has_failed_locked(upload)) {
+    } else if (is_taking_locked(upload) && !has_failed_locked(upload)) {
         if (is_wanted)
-            close_locked(upload);
+            upload->is_closing = true;
         else
             upload->phase = UPLOAD_DONE;
     }
     go_on_and_unlock(upload);
 }
 
+static int take_size(struct writer *writer, uint64_t size)
+{
+    struct upload *upload = CONTAINER_OF(writer, struct upload, writer);
+    struct err err;
+    pthread_mutex_lock(&upload->lock);
+    int error = has_failed_locked(upload) ? -upload->err.errnum : 0;
+    if (error == 0 && (!is_taking_locked(upload) || has_write_locked(upload))) {
+        error = -EBUSY;
+    } else if (error == 0 && (size == upload->size_bytes || is_hole_locked(upload, size))) {
+        upload->grown_bytes = size;
+    } else if (error == 0) { // stored as it is it would be another file than was meant
+        error = err_set(&err, EOPNOTSUPP, "what has been written of %s cannot be taken back",
+                        upload->name);
+        fail_locked(upload, &err);
+    }
+    go_on_and_unlock(upload);
+    return error;
+}
+
 // ---- making one --------------------------------------------------------------------------------
 
 static const struct writer_methods methods = {
     .write = take_write,
+    .resize = take_size,
     .flush = take_flush,
     .interrupt = take_interrupt,
     .release = take_release,

@@ -1,7 +1,8 @@
 // upload.h - one open of an ordinary file for writing: bytes in, an object out, whole or not at
 // all.
 //
-// Bytes are taken in order, from the beginning to the end, into buffers under the mount's memory
+// Bytes are taken in order, from the beginning to the end (holes in whole blocks, as cp leaves them
+// out of what it copies, are filled with zeros), into buffers under the mount's memory
 // ceiling, and go to the store as the parts of a multipart upload while more are written; a file
 // that fits one buffer is put at once in the end. The object appears when
 //   - the process that opened the file closes it, or asks for it to be durable (fsync): what the

@@ -75,6 +75,8 @@ struct upload {
     bool is_unchanged;     // the same bytes stood there
     size_t running;        // tasks
     uint64_t size_bytes;   // taken
+    uint64_t grown_bytes;  // ftruncate: it is to be at least so large in the end
+    bool is_closing;       // zeros are taken up to there, then it is completed
     struct sha256 sha256;  // of them
     struct s3_part *parts; // by number - 1
     size_t part_count;
@@ -85,6 +87,8 @@ struct upload {
         void *context;
         uint8_t *bytes;
         size_t size;
+        uint64_t offset;
+        bool is_behind_hole; // which is taken first
         bool is_taken;
     } write;
     struct { // a flush that waits for completion

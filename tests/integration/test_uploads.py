@@ -128,6 +128,54 @@ def test_random_writes_and_appends_are_refused(there):
     assert there.keys() == ["b/x"]
 
 
+@pytest.mark.semantics(464)
+def test_holes_are_stored_as_zeros(mount):
+    there = mount(memory="32M")
+    (there.path / "b").mkdir()
+    file = there.dir / "sparse"
+    with open(file, "wb") as sparse:        # holes of less than a buffer, and of more than all of them
+        for at in (0, MIB, 2 * MIB + 4096, 20 * MIB):
+            sparse.seek(at)
+            sparse.write(images.random_bytes(4096 * 3, at))
+        sparse.truncate(29 * MIB + 5)
+    assert file.stat().st_blocks * 512 < MIB
+    done = there.sh("cd b; set -e; cp $1 cp; cp --sparse=always $1 always; install $1 install; "
+                    "dd if=$1 of=dd conv=sparse bs=64k status=none; "
+                    "tar -C ${1%/*} -Sc sparse | tar x; rsync --inplace $1 rsync; cat $1 >cat", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = hashlib.sha256(file.read_bytes()).hexdigest()
+    for row in there.rows("b/urls.tsv"):
+        assert (row["file"], row["sha256"]) == (row["file"], expected)
+        assert hashlib.sha256(there.object("b/" + row["file"])).hexdigest() == expected, row["file"]
+    assert len(there.rows("b/urls.tsv")) == 7
+
+
+@pytest.mark.semantics(306, 464)
+def test_what_is_cut_off_or_begins_with_a_hole_is_not_stored(there):
+    done = there.run("/usr/bin/python3", "-c", """
+import os
+def attempt(name, *steps):
+    fd = os.open("b/" + name, os.O_WRONLY | os.O_CREAT)
+    for step in [*steps, lambda fd: os.close(fd)]:
+        try:
+            step(fd)
+        except OSError as error:
+            print(name, error.strerror)
+block = bytes(4096)
+attempt("beginning", lambda fd: os.pwrite(fd, block, 4096))
+attempt("odd", lambda fd: os.write(fd, b"abc"), lambda fd: os.pwrite(fd, b"x", 4096))
+attempt("back", lambda fd: os.write(fd, block * 2), lambda fd: os.pwrite(fd, b"x", 4096))
+attempt("cut", lambda fd: os.write(fd, block * 2), lambda fd: os.ftruncate(fd, 4096))
+attempt("only", lambda fd: os.ftruncate(fd, 4096))
+attempt("grown", lambda fd: os.write(fd, block), lambda fd: os.ftruncate(fd, 5000), lambda fd: os.ftruncate(fd, 9000),
+        lambda fd: os.fsync(fd))
+""")
+    said = done.stdout.splitlines()
+    assert {line.partition(" ")[0] for line in said} == {"beginning", "odd", "back", "cut", "only"}, done
+    assert all(line.endswith("Operation not supported") for line in said)
+    assert there.keys() == ["b/grown"] and there.object("b/grown") == bytes(9000)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.semantics(307)
 def test_a_killed_writer_leaves_nothing(there, how):
