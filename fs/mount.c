@@ -181,7 +181,7 @@ static int add_options(const struct options *options, struct fuse_args *args)
     if (!has_option(options, "subtype="))
         error |= add_option(args, "subtype=", MOUNTPOINT_SUBTYPE);
     for (char **option = options->fuse_options; option && *option; option++)
-        error |= add_option(args, *option, "");
+        error |= add_option(args, "", *option); // a comma in it begins no other option
     if (options->is_fuse_debug)
         error |= fuse_opt_add_arg(args, "-d");
     return error;

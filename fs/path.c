@@ -11,6 +11,8 @@
 #include <strings.h>
 
 enum {
+    DOWNLOAD_NAME_MAX = 200, // bytes
+    EXTENSION_MAX = 20,      // of one that is kept
     HASH_CHARS = 8, // of a collided download name: 32 bits tell 10,000 names of one directory apart
 };
 
@@ -73,6 +75,29 @@ uint64_t path_hash(const char *text)
     return hash;
 }
 
+// Where the extension begins: ".tar.gz" is one.
+static size_t extension_offset(const char *name)
+{
+    size_t size = strlen(name);
+    if (size > strlen(".tar.gz") && strcasecmp(name + size - strlen(".tar.gz"), ".tar.gz") == 0)
+        return size - strlen(".tar.gz");
+    const char *dot = strrchr(name, '.');
+    return dot && dot != name ? (size_t)(dot - name) : size;
+}
+
+// wget cuts a name of more than some 230 bytes by itself, and then no checksum finds it; and a hash
+// is to fit behind it.
+static void shorten(char *safe)
+{
+    size_t size = strlen(safe);
+    size_t extension = size - extension_offset(safe);
+    if (size <= DOWNLOAD_NAME_MAX)
+        return;
+    if (extension > EXTENSION_MAX)
+        extension = 0;
+    memmove(safe + DOWNLOAD_NAME_MAX - extension, safe + size - extension, extension + 1);
+}
+
 char *path_download_name(const char *name)
 {
     char *safe = strdup(name);
@@ -86,17 +111,8 @@ char *path_download_name(const char *name)
     }
     if (safe[0] == '.' || safe[0] == '-')
         safe[0] = '_';
+    shorten(safe);
     return safe;
-}
-
-// Where the extension begins: ".tar.gz" is one.
-static size_t extension_offset(const char *name)
-{
-    size_t size = strlen(name);
-    if (size > strlen(".tar.gz") && strcasecmp(name + size - strlen(".tar.gz"), ".tar.gz") == 0)
-        return size - strlen(".tar.gz");
-    const char *dot = strrchr(name, '.');
-    return dot && dot != name ? (size_t)(dot - name) : size;
 }
 
 // "runtime_1.tar" and "runtime:1.tar": the second becomes "runtime_1-5f0c2a9e.tar".

@@ -31,7 +31,7 @@ const char *path_last(const char *path);
 uint64_t path_hash(const char *text);
 
 // The name a customer's machine can save: every byte outside A-Za-z0-9._+- becomes '_', a leading
-// '.' or '-' too. malloc'ed.
+// '.' or '-' too; a long one is cut before its extension, to 200 bytes. malloc'ed.
 char *path_download_name(const char *name);
 // The same for all names of a directory: where two would collide (on Windows: without regard to
 // case), all but the first get a short hash of their name before the extension.

@@ -17,6 +17,8 @@
 # https_proxy. Treat this script as confidential: until its links expire, whoever holds it can
 # download the files.
 
+# Words that look like expansions are other people's, and are not to be expanded:
+# shellcheck disable=SC2016
 set -u
 LC_ALL=C
 export LC_ALL

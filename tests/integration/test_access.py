@@ -170,3 +170,12 @@ def test_names_forge_no_line(shared):
     assert all(each["uid"] == "61002" and each["outcome"] in ("stored", "deleted")
                for each in lines)
     assert all(" " <= char <= "~" for char in there.log().replace("\n", ""))
+
+
+@pytest.mark.semantics(561)
+def test_a_comma_in_an_option_lets_nobody_in(mount, s3, bucket):
+    there = mount(fsname="a\\,allow_other")
+    with open("/proc/self/mountinfo") as mounts:
+        line, = [line for line in mounts if line.split()[4] == str(there.path)]
+    assert line.split(" - ")[1].split()[1] == "a,allow_other"
+    assert "allow_other" not in line.split(" - ")[1].split()[2]

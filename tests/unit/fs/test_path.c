@@ -77,6 +77,19 @@ static void test_download_name(void **state)
     assert_text(path_download_name("\xc3\xa9.tar"), "__.tar");
     assert_text(path_download_name(".hidden"), "_hidden");
     assert_text(path_download_name("-rf"), "_rf");
+
+    char name[PATH_NAME_MAX + 1], expected[PATH_NAME_MAX + 1];
+    memset(name, 'x', 255);
+    strcpy(name + 255 - 7, ".tar.gz");
+    memset(expected, 'x', 200);
+    strcpy(expected + 200 - 7, ".tar.gz");
+    assert_text(path_download_name(name), expected);
+    name[1] = '.'; // what follows the last dot is no extension that anybody knows
+    name[255 - 7] = name[255 - 3] = 'x';
+    memset(expected, 'x', 200);
+    expected[1] = '.';
+    expected[200] = '\0';
+    assert_text(path_download_name(name), expected);
 }
 
 static void free_names(char **names, size_t count)

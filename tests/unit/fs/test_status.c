@@ -242,8 +242,11 @@ static void test_tsv_fields(void **state)
         {"\\n", "\\\\n"},
         {"a\t\t", "a\\t\\t"},
         {"\xC3\xA4", "\xC3\xA4"},
-        {"\xFF", "\xFF"},
-        {"\r", "\r"},
+        {"a\xFF", "a\\xff"},
+        {"\r\x1B[2J\x7F", "\\x0d\\x1b[2J\\x7f"},
+        {"\xC2\x9B", "\\xc2\\x9b"},
+        {"\xE2\x80\xAEgpj", "\\xe2\\x80\\xaegpj"},
+        {"\xEF\xBF\xBD", "\xEF\xBF\xBD"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         auto_buf struct buf text = BUF_INIT(100);
