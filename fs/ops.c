@@ -438,6 +438,8 @@ static void ops_statfs(fuse_req_t req, fuse_ino_t id)
 static void ops_init(void *userdata, struct fuse_conn_info *connection)
 {
     struct ops *ops = userdata;
+    // With it a read of O_DIRECT waits where no signal reaches it, not even SIGKILL.
+    connection->want &= ~(unsigned)FUSE_CAP_ASYNC_DIO;
     connection->max_background = MAX_BACKGROUND;
     connection->congestion_threshold = MAX_BACKGROUND * 3 / 4;
     // Times are milliseconds, as S3 gives them.

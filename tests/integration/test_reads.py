@@ -5,6 +5,7 @@ What comes over plain HTTP is guarded by TCP's checksum alone: a byte that a pro
 flips on the way is not noticed here (over TLS it is). docs/decisions/reading.md.
 """
 
+import concurrent.futures
 import contextlib
 import errno
 import hashlib
@@ -128,6 +129,7 @@ OVERCOME = {
     "short-body": dict(fault=faults.Truncate(1), count=3),
     "lost-reply": dict(fault=faults.LoseReply()),
     "pause": dict(fault=faults.Stall("middle", 2)),
+    "stall": dict(fault=faults.Stall("middle")),
     "internal-error": dict(fault=faults.s3_error(500, "InternalError"), count=2),
     "slow-down": dict(fault=faults.s3_error(503, "SlowDown"), count=2),
 }
@@ -144,12 +146,13 @@ FATAL = {
 }
 
 
+@pytest.mark.semantics(507)
 def test_faults_on_the_way_change_no_byte(mount, put, store, proxy):
     data = images.random_bytes(3 * MIB + 5, 7)
     line = proxy(store.endpoint)
     names = [*OVERCOME, *FATAL, "whole"]
     etags = {name: put("b/" + name, data) for name in names}
-    there = mount(endpoint=line.url, sts_endpoint=store.endpoint)
+    there = mount(endpoint=line.url, sts_endpoint=store.endpoint, stall_timeout=3)
     for name, rule in OVERCOME.items():
         line.inject(method="GET", path="/b/%s$" % name, **rule)
     for name, (fault, _) in FATAL.items():
@@ -157,8 +160,12 @@ def test_faults_on_the_way_change_no_byte(mount, put, store, proxy):
     # A store that ignores Range answers with the whole object.
     line.inject(faults.Reply(200, data, {"ETag": etags["whole"]}), "GET", "/b/whole$", count=None)
 
-    for name in [*OVERCOME, "whole"]:
-        assert (there.path / "b" / name).read_bytes() == data, name
+    def is_right(name):
+        return (there.path / "b" / name).read_bytes() == data
+
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as readers:
+        right = [*OVERCOME, "whole"]
+        assert dict(zip(right, readers.map(is_right, right))) == dict.fromkeys(right, True)
     for name, (_, errnos) in FATAL.items():
         seen = b""
         with pytest.raises(OSError) as caught, open(there.path / "b" / name, "rb", 0) as file:
@@ -210,6 +217,24 @@ def test_who_reads_a_file_is_not_met_by_who_writes_its_name(mount, put, tmp_path
         assert os.pread(file.fileno(), 1000, 0) == expected
 
 
+@pytest.mark.semantics(506)
+def test_a_direct_read_can_be_interrupted(mount, put, store, proxy):
+    put("b/x.tar", bytes(MIB))
+    line = proxy(store.endpoint)
+    there = mount(endpoint=line.url, sts_endpoint=store.endpoint)
+    release = threading.Event()
+    line.inject(faults.Hold(release), "GET", "/b/x.tar$", count=None)
+    child = there.start_command("dd", "if=b/x.tar", "of=/dev/null", "bs=64K", "iflag=direct")
+    try:
+        line.wait_for("GET", "/b/x.tar$")
+        child.send_signal(signal.SIGINT)
+        assert child.wait(30) != 0
+    finally:
+        release.set()
+        child.kill()
+        child.communicate()
+
+
 @contextlib.contextmanager
 def held_read(there, line):
     """A cat that waits for a store that does not answer: with a read of its own,
@@ -227,6 +252,7 @@ def held_read(there, line):
         child.communicate()
 
 
+@pytest.mark.semantics(506)
 def test_a_waiting_read_can_be_interrupted(mount, put, store, proxy):
     put("b/x.tar", bytes(MIB))
     line = proxy(store.endpoint)
