@@ -29,7 +29,7 @@ def arguments():
     parser.add_argument("--runs", type=int, help="of each way")
     parser.add_argument("--objects", type=int, help="to list")
     parser.add_argument("--with-docker", action="store_true", default=None)
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md; with NAMEs their sections of it")
     return parser.parse_args()
 
 
@@ -68,7 +68,7 @@ def main():
     say("took %.0f s" % took_s)
     if args.write:
         page.write(SOURCE / "docs" / "benchmarks.md", text,
-                   " ".join(["tools/bench", *sys.argv[1:]]), took_s, loads)
+                   " ".join(["tools/bench", *sys.argv[1:]]), took_s, loads, args.names)
 
 
 if __name__ == "__main__":

@@ -60,12 +60,38 @@ def load():
     return "%.1f" % os.getloadavg()[0]
 
 
-def write(path, text, command, took_s, loads):
-    lines = ["%s, `%s`, %.0f minutes" % (datetime.date.today(), command, took_s / 60),
-             *machine(),
-             "load of the machine before each measurement, ours of the one before it included: "
-             + ", ".join(loads)]
-    path.write_text(HEAD + "\n".join("- " + line for line in lines) + "\n\n" + text)
+def write(path, text, command, took_s, loads, names):
+    """`names`: of what was measured; none: everything. Else their sections take the place of those
+    that are there, and the others stay as they were."""
+    run = ["%s, `%s`, %.0f minutes" % (datetime.date.today(), command, took_s / 60),
+           "load of the machine before each measurement, ours of the one before it included: "
+           + ", ".join(loads)]
+    if not names:
+        path.write_text(HEAD + _listed([run[0], *machine(), run[1]]) + "\n" + text)
+        return
+    head, *sections = _parts(path.read_text())
+    for section in _parts("\n" + text)[1:]:
+        kinds = [_kind(there) for there in sections]
+        if _kind(section) in kinds:
+            sections[kinds.index(_kind(section))] = section
+        else:
+            sections.append(section)
+    later = "later, %s: %s; %s" % (run[0], ", ".join(names), run[1])
+    path.write_text("\n### ".join([head + _listed([later]), *sections]))
+
+
+def _listed(lines):
+    return "".join("- %s\n" % line for line in lines)
+
+
+def _parts(text):
+    """What comes before the sections, and these."""
+    return [part.rstrip("\n") + "\n" for part in text.split("\n### ")]
+
+
+def _kind(section):
+    """Its title, whatever the numbers in it."""
+    return re.sub(r"\d+", "N", section.partition("\n")[0])
 
 
 def _read(path):
