@@ -49,6 +49,15 @@ static int take_away(const char *path, struct err *err)
                    path, strerrordesc_np(error), path);
 }
 
+static int refuse_path(const char *given, struct err *err)
+{
+    if (errno == ENOENT)
+        return err_set(err, errno, "the mountpoint %s is not there: make it (mkdir -p %s)", given,
+                       given);
+    return err_set(err, errno, "the mountpoint %s cannot be used: %s", given,
+                   strerrordesc_np(errno));
+}
+
 enum standing { NOTHING_OF_OURS, AUTOMOUNT, ALIVE, DEAD };
 
 // What stands at the path. *ret_mounted is filled in where something does.
@@ -57,8 +66,7 @@ static int look(const char *given, enum standing *ret_standing, struct mounted *
 {
     auto_fd int fd = open(given, O_PATH | O_CLOEXEC); // asks nobody, and triggers no automount
     if (fd < 0)
-        return err_set(err, errno, "the mountpoint %s cannot be used: %s", given,
-                       strerrordesc_np(errno));
+        return refuse_path(given, err);
     char link[40];
     char path[PATH_MAX];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
@@ -127,17 +135,23 @@ static int check_directory(const char *given, struct mountpoint *mountpoint, boo
                        "it with fusermount3 -uz %s",
                        given, given);
     if (!is_there)
-        return err_set(err, errno, "the mountpoint %s cannot be used: %s", given,
-                       strerrordesc_np(errno));
+        return refuse_path(given, err);
     if (!S_ISDIR(attr.st_mode))
-        return err_set(err, ENOTDIR, "the mountpoint %s is no directory", given);
+        return err_set(err, ENOTDIR, "the mountpoint %s is no directory: name an empty one", given);
     if (!is_automount && !is_empty_directory(mountpoint->path))
-        return err_set(err, ENOTEMPTY, "the mountpoint %s is not empty; its files would be hidden",
+        return err_set(err, ENOTEMPTY,
+                       "the mountpoint %s is not empty, and its files would be hidden: mount on "
+                       "an empty directory",
                        given);
     if (access("/dev/fuse", F_OK) < 0)
         return err_set(err, ENODEV,
                        "there is no /dev/fuse: load the kernel's module (modprobe fuse), or give "
                        "the container the device");
+    if (access("/dev/fuse", R_OK | W_OK) < 0)
+        return err_set(err, errno,
+                       "this user may not open /dev/fuse (%s): mount as root, or let the user "
+                       "read and write it",
+                       strerrordesc_np(errno));
     return 0;
 }
 

@@ -88,9 +88,10 @@ int registry_document_fetch(struct registry_client *client, struct call *call,
             status = fetch_once(client, call, reference, digest, ret_document, err);
     }
     if (status == -ENOENT)
-        err_wrap(err, strcmp(err->code, "NAME_UNKNOWN") == 0 ? "no such repository"
-                      : digest != NULL                       ? "no such digest"
-                                                             : "no such tag");
+        err_wrap(err, "no such %s: check the spelling, and that it was pushed",
+                 strcmp(err->code, "NAME_UNKNOWN") == 0 ? "repository"
+                 : digest != NULL                       ? "digest"
+                                                        : "tag");
     return status < 0 ? -err->errnum : 0;
 }
 

@@ -73,8 +73,12 @@ int registry_grant_refused_err(struct err *err, const struct host *host, const c
                 strcmp(host->name, "ghcr.io") == 0 ? ", or GITHUB_TOKEN" : "", answer.text);
     else
         err_set(err, EACCES,
-                "it does not exist, or the credentials for %s (%s) may not read it: %.300s",
-                host->name, whose, answer.text);
+                "it does not exist, or the credentials for %s (%s) may not read it%s: %.300s",
+                host->name, whose,
+                strcmp(host->name, "ghcr.io") == 0
+                    ? " (a token needs read:packages, and its owner or repository access to it)"
+                    : "",
+                answer.text);
     err->http_status = answer.http_status;
     memcpy(err->code, answer.code, sizeof(err->code));
     return -EACCES;

@@ -84,7 +84,9 @@ static int check_profile(const struct s3_provider *provider, struct err *err)
     if (r < 0)
         return r;
     if (profile.is_named && !s3_profile_exists(&profile))
-        r = err_set(err, EACCES, "no AWS credentials: there is no profile \"%s\" in %s or %s",
+        r = err_set(err, EACCES,
+                    "no AWS credentials: there is no profile \"%s\" in %s or %s: check its "
+                    "spelling, and whose home that is",
                     profile.name, profile.credentials_path, profile.config_path);
     s3_profile_done(&profile);
     return r;
@@ -106,7 +108,10 @@ static int provider_find(struct s3_provider *provider, struct call *call, struct
         if (r != -ENOENT)
             return r;
     }
-    return err_set(err, EACCES, "no AWS credentials: %s", buf_text(&looked_at));
+    return err_set(err, EACCES,
+                   "no AWS credentials: sign in as for the AWS CLI, or name a profile (profile=, "
+                   "AWS_PROFILE); %s",
+                   buf_text(&looked_at));
 }
 
 static bool keep(const char *value, const char *otherwise, char **ret_copy)

@@ -12,14 +12,21 @@ static int explain_unreachable(const struct http_failure *f, struct err *err)
     long os_errno = 0;
     curl_easy_getinfo(f->easy, CURLINFO_OS_ERRNO, &os_errno);
     if (f->code == CURLE_COULDNT_RESOLVE_PROXY)
-        err_set(err, EHOSTUNREACH, "the proxy on the way to %s cannot be found by its name",
+        err_set(err, EHOSTUNREACH,
+                "the proxy on the way to %s cannot be found by its name: correct HTTPS_PROXY, or "
+                "name the host in NO_PROXY",
                 f->host);
     else if (f->code == CURLE_COULDNT_RESOLVE_HOST)
         err_set(err, EHOSTUNREACH,
-                "the name of %s cannot be resolved: it does not exist, or no name server answers",
+                "the name of %s cannot be resolved: check its spelling; it does not exist, or no "
+                "name server answers",
                 f->host);
     else if (os_errno == ECONNREFUSED)
-        err_set(err, EHOSTUNREACH, "%s refused the connection", f->host);
+        err_set(
+            err, EHOSTUNREACH,
+            "%s refused the connection: check its name and port, and HTTPS_PROXY where there is a "
+            "proxy",
+            f->host);
     else
         err_set(err, EHOSTUNREACH, "%s cannot be reached: %s", f->host, f->curl_text);
     err->is_retryable = true;

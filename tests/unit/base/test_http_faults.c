@@ -409,9 +409,12 @@ static void refused(void **state)
     int port = test_server_port(server);
     test_server_stop(server);
     char url[64];
-    char says[64];
+    char says[128];
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/x?sesame", port);
-    snprintf(says, sizeof(says), "127.0.0.1:%d refused the connection", port);
+    snprintf(says, sizeof(says),
+             "127.0.0.1:%d refused the connection: check its name and port, and HTTPS_PROXY where "
+             "there is a proxy",
+             port);
     assert_int_equal(perform(f, &(struct http_request){.method = "GET", .url = url}),
                      -EHOSTUNREACH);
     assert_true(f->err.is_retryable);

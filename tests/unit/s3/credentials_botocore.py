@@ -72,7 +72,7 @@ CASES = {
     "session token in a profile": (
         {"credentials": "[base]\n" + keys("b") + "aws_session_token = tok\n"}, {}, "base", None),
     "quoted profile's name": ({"config": "[profile 'a b']\n" + keys("c")}, {}, "a b", None),
-    "nothing at all": ({}, {}, None, "no AWS credentials: AWS_ACCESS_KEY_ID is not set"),
+    "nothing at all": ({}, {}, None, "AWS_ACCESS_KEY_ID is not set"),
     # ---- roles
     "role": (role("source_profile = base\n"), {}, None, None),
     "role by AWS_PROFILE": (

@@ -173,7 +173,8 @@ static void nothing_anywhere_names_every_place(void **state)
     char sentence[ERR_TEXT_SIZE];
     nothing_anywhere(NULL, sentence);
     assert_string_equal(
-        sentence, "no AWS credentials: AWS_ACCESS_KEY_ID is not set; there is no web identity "
+        sentence, "no AWS credentials: sign in as for the AWS CLI, or name a profile (profile=, "
+                  "AWS_PROFILE); AWS_ACCESS_KEY_ID is not set; there is no web identity "
                   "(AWS_WEB_IDENTITY_TOKEN_FILE); "
                   "/nonexistent/.aws/credentials: No such file or directory; "
                   "/nonexistent/.aws/config: No such file or directory; "

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""What the documentation says of files, sentences, versions and commands is so.
+
+- Links to files of this repository lead somewhere.
+- Each sentence of docs/troubleshooting.md is one that the program can say.
+- docs/changelog.md begins with the version of meson.build.
+- Each shell block is run by a test: its language is `sh`. What is not run is `console`, and shows
+  what was typed behind a `$`, or has another language; a block without a language is no shell.
+"""
+
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LITERALS = re.compile(r'"(?:[^"\\\n]|\\.)*"(?:\s*(?:PRI\w+\s*)?"(?:[^"\\\n]|\\.)*")*')
+SHORTEST = 8    # bytes of a sentence's piece that say something
+
+
+def links():
+    for path in DOCUMENTS:
+        text = re.sub(r"```.*?```", "", path.read_text(), flags=re.S)
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+            if "://" not in target and not (path.parent / target).exists():
+                yield "%s: there is no %s" % (path.relative_to(ROOT), target)
+
+
+def entries():
+    """The sentences of docs/troubleshooting.md; `...` stands for what differs."""
+    text = (ROOT / "docs/troubleshooting.md").read_text()
+    return re.findall(r"^- `(.+)`$", text, re.MULTILINE)
+
+
+def sayings():
+    """All string literals of the program, what printf fills in as `...`."""
+    said = []
+    for room in ("include", "s3", "registry", "fs"):
+        for path in (ROOT / room).rglob("*.[ch]"):
+            for literal in LITERALS.findall(path.read_text()):
+                text = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', literal))
+                said.append(re.sub(r"%[-+ #0-9.*]*(?:ll|l|z|h)*[a-zA-Z]", "...",
+                                   text.replace('\\"', '"')))
+    return said
+
+
+def sentences():
+    said = sayings()
+    for entry in entries():
+        for piece in re.split(r"\.\.\.+", entry):
+            # Sentences are put together at ':' and ';', and closed by brackets.
+            piece = piece.strip(" :;()")
+            if len(piece) >= SHORTEST and not any(piece in text for text in said):
+                yield "docs/troubleshooting.md: the program never says `%s`" % piece
+
+
+def version():
+    meson = re.search(r"version: '([^']+)'", (ROOT / "meson.build").read_text())[1]
+    newest = re.search(r"^## (\S+) \(\d{4}-\d\d-\d\d\)$", (ROOT / "docs/changelog.md").read_text(),
+                       re.MULTILINE)
+    if not newest or newest[1] != meson:
+        yield "docs/changelog.md: its first section is not '## %s (DATE)'" % meson
+
+
+def blocks(path):
+    """(line, language, text) of each fenced block."""
+    inside = None
+    for at, line in enumerate(path.read_text().splitlines(), 1):
+        fence = re.match(r"\s*```(\w*)", line)
+        if fence and inside is None:
+            inside = (at, fence[1], [])
+        elif fence:
+            yield inside[0], inside[1], "\n".join(inside[2])
+            inside = None
+        elif inside:
+            inside[2].append(line)
+
+
+def main():
+    problems = [*links(), *sentences(), *version()]
+    print("\n".join(problems) or "%d documents, %d sentences" % (len(DOCUMENTS), len(entries())))
+    return 1 if problems or len(entries()) < 20 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
