@@ -47,7 +47,8 @@ static const struct meaning meanings[] = {
      "the object is archived: restore it before it can be read"},
     // What is asked for
     {"NoSuchEntity", EACCES, false, S3_REMEDY_NONE, "there is no such role: check its ARN"},
-    {"NoSuchBucket", ENOENT, false, S3_REMEDY_NONE, "there is no such bucket: check its name, and endpoint="},
+    {"NoSuchBucket", ENOENT, false, S3_REMEDY_NONE,
+     "there is no such bucket: check its name, and endpoint="},
     {"NoSuchKey", ENOENT, false, S3_REMEDY_NONE, "there is no such object"},
     {"NoSuchUpload", ENOENT, false, S3_REMEDY_NONE,
      "there is no such upload: it was completed or aborted"},

@@ -4,8 +4,8 @@
 - Links to files of this repository lead somewhere.
 - Each sentence of docs/troubleshooting.md is one that the program can say.
 - docs/changelog.md begins with the version of meson.build.
-- Each shell block is run by a test: its language is `sh`. What is not run is `console`, and shows
-  what was typed behind a `$`, or has another language; a block without a language is no shell.
+- Each shell block is run by a test (`sh`, in README.md: tests/integration/test_readme.py), or shows what
+  is typed somewhere else (`console`: behind a `$`). A block without a language is no shell.
 """
 
 import pathlib
@@ -15,6 +15,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LITERALS = re.compile(r'"(?:[^"\\\n]|\\.)*"(?:\s*(?:PRI\w+\s*)?"(?:[^"\\\n]|\\.)*")*')
+LANGUAGES = {"": "", "console": "", "sh": "README.md", "hcl": "", "yaml": "", "json": ""}
 SHORTEST = 8    # bytes of a sentence's piece that say something
 
 
@@ -76,8 +77,19 @@ def blocks(path):
             inside[2].append(line)
 
 
+def shell():
+    for path in DOCUMENTS:
+        name = str(path.relative_to(ROOT))
+        for line, language, text in blocks(path):
+            where = "%s:%d: " % (name, line)
+            if LANGUAGES.get(language, "none") not in ("", name):
+                yield where + "no test runs a block of '%s' here" % language
+            elif (language == "console") != text.lstrip("# ").startswith("$ "):
+                yield where + "what is typed stands behind a $ in a block of 'console'"
+
+
 def main():
-    problems = [*links(), *sentences(), *version()]
+    problems = [*links(), *sentences(), *version(), *shell()]
     print("\n".join(problems) or "%d documents, %d sentences" % (len(DOCUMENTS), len(entries())))
     return 1 if problems or len(entries()) < 20 else 0
 

@@ -5,13 +5,8 @@ set -euo pipefail
 
 directory=$RUNNER_TEMP/prereleasefs/mnt/$DIRECTORY
 
-# A table without links, of urls.tsv's other columns; names and references are cells, never markup.
-table_without_links() {
-    echo '| file | size | sha256 | image | platform |'
-    echo '|---|--:|---|---|---|'
-    tail -n +2 "$directory/urls.tsv" | cut -f 1,4,5,6,8 | sed 's/[^A-Za-z0-9\t._:@/+= -]/?/g' \
-        | awk -F '\t' '{ printf "| `%s` | %s | `%s` | `%s` | %s |\n", $1, $2, $3, $4, $5 }'
-}
+# A table without links, which whoever sees the job may see.
+[[ ! -e $directory/summary.md ]] || cat "$directory/summary.md" >>"$GITHUB_STEP_SUMMARY"
 
 links=yes
 if [[ $VISIBILITY != private && $VISIBILITY != internal && $ALLOW_PUBLIC_LINKS != true ]]; then
@@ -23,16 +18,9 @@ elif [[ -z $PRESIGN_ROLE && ! -e $directory/report.html ]]; then
 fi
 
 if [[ -n $links ]]; then
-    if [[ -e $directory/summary.md ]]; then
-        cat "$directory/summary.md" >>"$GITHUB_STEP_SUMMARY"
-    else
-        table_without_links >>"$GITHUB_STEP_SUMMARY"
-    fi
     cp "$directory/report.html" "$RUNNER_TEMP/prereleasefs/report.html"
     {
         echo "report=$RUNNER_TEMP/prereleasefs/report.html"
         echo "name=$(tr -c 'A-Za-z0-9._\n-' _ <<<"$DIRECTORY")"    # what an artifact may be called
     } >>"$GITHUB_OUTPUT"
-elif [[ -e $directory/urls.tsv ]]; then
-    table_without_links >>"$GITHUB_STEP_SUMMARY"
 fi
