@@ -4,6 +4,7 @@
 - Links to files of this repository lead somewhere.
 - Each sentence of docs/troubleshooting.md is one that the program can say.
 - docs/changelog.md begins with the version of meson.build.
+- The figures of docs/comparison.md are those of docs/benchmarks.md; `tests/check_docs.py --write` brings them over.
 - Each shell block is run by a test (`sh`, in README.md: tests/integration/test_readme.py), or shows what
   is typed somewhere else (`console`: behind a `$`). A block without a language is no shell.
 """
@@ -63,6 +64,35 @@ def version():
         yield "docs/changelog.md: its first section is not '## %s (DATE)'" % meson
 
 
+def rows(text):
+    """(line number, heading, columns, cells) of the rows of tables whose first column is `way`."""
+    heading, columns = None, None
+    for at, line in enumerate(text.splitlines()):
+        heading = line.strip("# ") if line.startswith("#") else heading
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line[:1] == "|" else None
+        if cells and columns and columns[0] == "way" and cells[1].strip("-:"):
+            yield at, heading, columns, cells
+        columns = (columns or cells) if cells else None
+
+
+def figures(write):
+    path = ROOT / "docs/comparison.md"
+    lines = path.read_text().splitlines()
+    measured = {(heading, cells[0], column): figure
+                for _, heading, columns, cells in rows((ROOT / "docs/benchmarks.md").read_text())
+                for column, figure in zip(columns, cells)}
+    for at, heading, columns, cells in rows(path.read_text()):
+        right = [measured.get((heading, cells[0], column), "?") for column in columns]
+        if "?" in right:
+            yield "docs/comparison.md:%d: not all of it is in docs/benchmarks.md" % (at + 1)
+        elif right != cells and not write:
+            yield ("docs/comparison.md:%d: docs/benchmarks.md has %s; tests/check_docs.py --write "
+                   "brings them over" % (at + 1, ", ".join(right)))
+        lines[at] = "| %s |" % " | ".join(right)
+    if write:
+        path.write_text("\n".join(lines) + "\n")
+
+
 def blocks(path):
     """(line, language, text) of each fenced block."""
     inside = None
@@ -89,7 +119,7 @@ def shell():
 
 
 def main():
-    problems = [*links(), *sentences(), *version(), *shell()]
+    problems = [*links(), *sentences(), *version(), *shell(), *figures("--write" in sys.argv)]
     print("\n".join(problems) or "%d documents, %d sentences" % (len(DOCUMENTS), len(entries())))
     return 1 if problems or len(entries()) < 20 else 0
 
