@@ -124,8 +124,7 @@ void ops_call_end(struct ops_call *blocking)
 
 // ---- replies -----------------------------------------------------------------------------------
 
-// What everyday programs run into all the time is no news; what keeps the mount from working is.
-static enum log_level loudness(int errnum)
+enum log_level ops_loudness(int errnum)
 {
     switch (errnum) {
     case EEXIST:
@@ -152,7 +151,7 @@ static enum log_level loudness(int errnum)
 void ops_refuse(fuse_req_t req, const char *sentence, const struct err *err, const char *directory,
                 const char *name)
 {
-    enum log_level level = loudness(err->errnum);
+    enum log_level level = ops_loudness(err->errnum);
     if (log_is_on(level)) {
         const struct fuse_ctx *caller = fuse_req_ctx(req);
         auto_free char *path = path_join(directory, name);

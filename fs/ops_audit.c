@@ -19,7 +19,8 @@ void ops_audit(fuse_req_t req, const char *sentence, const struct err *err, stru
     auto_free char *path = path_join(directory, name);
     audit.who = ops_who(req);
     audit.path = path;
-    audit_tell(err ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, sentence, err, &audit);
+    enum log_level level = err ? ops_loudness(err->errnum) : LOG_LEVEL_INFO;
+    audit_tell(level == LOG_LEVEL_DEBUG ? LOG_LEVEL_INFO : level, sentence, err, &audit);
 }
 
 void ops_tell_hand_out(fuse_req_t req, const struct inode *inode, const struct err *err)

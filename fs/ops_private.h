@@ -65,6 +65,8 @@ struct ops_call {
 void ops_call_begin(struct ops_call *blocking, fuse_req_t req);
 void ops_call_end(struct ops_call *blocking); // before the reply
 
+// What everyday programs run into all the time is no news; what keeps the mount from working is.
+enum log_level ops_loudness(int errnum);
 // Logs the sentence with who asked and the path, as loud as the errno deserves; replies err's.
 void ops_refuse(fuse_req_t req, const char *sentence, const struct err *err, const char *directory,
                 const char *name);
