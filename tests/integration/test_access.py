@@ -128,10 +128,11 @@ def test_one_line_says_who_did_what(shared, line, registry, repository):
         ("store", "failed", "EEXIST", "b/notes.txt")]
     assert done("cp", "b/notes.txt", "b/copy") == [("copy", "copied", None, "b/copy")]
     assert audit(there, "copy")[0]["from"] == "b/notes.txt"
-    assert done("mv", "b/copy", "b/moved") == [
-        ("rename", "left-to-mv", None, "b/copy"), ("copy", "copied", None, "b/moved"),
-        ("delete", "deleted", None, "b/copy")]
+    assert done("mv", "b/copy", "b/moved") == [("rename", "renamed", None, "b/copy")]
     assert audit(there, "rename")[0]["to"] == "b/moved"
+    assert done("mv", "b/images.ref", "b/again.ref") == [
+        ("rename", "left-to-mv", None, "b/images.ref"), ("publish", "unchanged", None, tarball),
+        ("delete", "deleted", None, "b/images.ref")]
     assert done("rm", "b/moved") == [("delete", "deleted", None, "b/moved")]
     assert done("cat", "b/urls.tsv") == [("links", "handed-out", None, "b/urls.tsv")]
     assert done("getfattr", "--only-values", "-n", URL, tarball) == [
