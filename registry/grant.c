@@ -308,7 +308,7 @@ static int obtain_bearer(struct registry_client *client, struct call *call, stru
         grant->refused.is_wrong = true;
         grant->login.is_set = false;
         err_wrap(err, "the credentials for %s (%s) are refused", host->name, grant->whose);
-        call_tell(call, err, 0);
+        call_notice(call, err);
     }
     status = ask(client, call, &server, scope, NULL, grant, err);
     return status == -EACCES

@@ -38,7 +38,7 @@ void registry_grant_done(struct grant *grant); // accepts NULL and zeroed
 
 // Asks for what `host` is known to ask for. `scope` NULL: "repository:REPOSITORY:pull".
 // A login whose mark is *refused is not tried again; one that the token server refuses is
-// followed by an anonymous try (call->on_retry is told). EACCES when both are refused. What may be
+// followed by an anonymous try (call->on_notice is told). EACCES when both are refused. What may be
 // tried again is not tried here: is_retryable says so.
 int registry_grant_obtain(struct registry_client *client, struct call *call, struct host *host,
                           const char *repository, const char *scope,

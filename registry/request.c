@@ -160,11 +160,13 @@ static int run_round(struct round *round, bool is_last, struct err *err)
         status = -err->errnum;
     if (is_first)
         registry_host_leave(round->client, round->host);
-    if (advice == TOKEN_ANONYMOUS)
+    if (advice == TOKEN_ANONYMOUS) {
         err_wrap(err, "the credentials for %s (%s) do not help", round->host->name,
                  round->use.whose);
-    if (advice == TOKEN_ANONYMOUS || (advice == TOKEN_RENEWED && round->use.number != 0))
+        call_notice(round->call, err);
+    } else if (advice == TOKEN_RENEWED && round->use.number != 0) {
         call_tell(round->call, err, 0);
+    }
     return advice != TOKEN_REFUSED && !is_last ? -EAGAIN : status;
 }
 

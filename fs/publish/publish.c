@@ -33,6 +33,13 @@ static void log_retry(void *context, const struct err *cause, int64_t delay_ms)
             "directory", publish->directory, "file", publish->file, "delay_ms", delay, NULL);
 }
 
+static void log_notice(void *context, const struct err *cause)
+{
+    struct publish *publish = context;
+    log_err(LOG_LEVEL_WARN, "tried without credentials", cause, "directory", publish->directory,
+            "file", publish->file, NULL);
+}
+
 static int init_images(struct publish *publish, struct err *err)
 {
     const struct store_place *store = publish->engine->options.store;
@@ -64,6 +71,7 @@ static int init_publish(struct publish *publish, const struct publish_request *r
     call_init(&publish->closing_call, store->clock);
     call_init_part(&publish->call, &publish->closing_call, CLOSING_RETRIES);
     publish->call.on_retry = publish->closing_call.on_retry = log_retry;
+    publish->call.on_notice = log_notice;
     publish->call.context = publish->closing_call.context = publish;
     pthread_mutex_init(&publish->lock, NULL);
     if (write_intent_new(store->intents, request->directory, &publish->intent, err) < 0)

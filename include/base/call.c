@@ -130,6 +130,14 @@ void call_tell(struct call *call, const struct err *cause, int64_t delay_ms)
         call->on_retry(call->context, cause, delay_ms);
 }
 
+void call_notice(struct call *call, const struct err *cause)
+{
+    if (call->on_notice)
+        call->on_notice(call->context, cause);
+    else
+        call_tell(call, cause, 0);
+}
+
 int64_t retry_delay_ms(int attempt, int retry_after_ms, uint32_t random)
 {
     int64_t window_ms = RETRY_BASE_MS;

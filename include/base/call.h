@@ -35,6 +35,9 @@ struct call {
     // Told of every retry before it waits; may be NULL. Called on the requesting thread, no locks
     // held.
     void (*on_retry)(void *context, const struct err *cause, int64_t delay_ms);
+    // Told of what was gone round and somebody should mend all the same (credentials that are
+    // refused, of an image that is public), likewise; NULL: on_retry is.
+    void (*on_notice)(void *context, const struct err *cause);
     void *context;
 };
 
@@ -56,6 +59,7 @@ bool call_should_insist(struct call *call, int attempt, struct err *err);
 void call_went_well(struct call *call); // a request of it has
 // Tells on_retry, where there is one, of a request that is sent again without spending a retry.
 void call_tell(struct call *call, const struct err *cause, int64_t delay_ms);
+void call_notice(struct call *call, const struct err *cause); // tells on_notice
 
 bool call_sleep(struct call *call, int64_t delay_ms); // false when cancelled meanwhile
 

@@ -43,6 +43,57 @@ def test_registry_that_refuses_is_eacces(stack, repository, mount, kind, config)
     assert there.keys() == [] and there.uploads() == []
 
 
+@pytest.mark.semantics(527)
+def test_refused_credentials_for_a_public_image_give_way_to_none_once(
+        registry_token, bucket, mount):
+    repository = "public/" + bucket
+    images.small().push(registry_token, repository, "v1")
+    there = mount(docker_config=registry_token.docker_config(USER, "wrong for sure"))
+    asked = len(registry_token.tokens.requests)
+    assert published_through(there, registry_token, repository).returncode == 0
+    assert there.publish("c", "%s/%s:v1 y.tar" % (registry_token.host, repository)).returncode == 0
+    requests = registry_token.tokens.requests[asked:]
+    assert [each["user"] for each in requests] == [USER, None]
+    lines = [line for line in there.log().splitlines() if "WARN" in line and " are refused" in line]
+    assert len(lines) == 1 and registry_token.host in lines[0] and "config.json" in lines[0]
+    assert "wrong for sure" not in there.log()
+
+
+@pytest.mark.semantics(527)
+def test_what_is_missing_and_what_is_refused_are_told_apart(registry_token, repository, mount):
+    images.small().push(registry_token, repository, "v1")
+    wrong = mount(docker_config=registry_token.docker_config(USER, "wrong for sure"))
+    right = mount(docker_config=registry_token.docker_config())
+    none = mount()
+    for there, image, error, words in [
+            (wrong, repository + ":v1", "Permission denied", "are refused, and without them"),
+            (none, repository + ":v1", "Permission denied", "there are none for .*docker login"),
+            (right, repository + ":v2", "No such file", "answers 404 MANIFEST_UNKNOWN"),
+            (right, "test/nobody:v1", "No such file", "answers 404")]:
+        done = there.publish("b", "%s/%s x.tar" % (registry_token.host, image))
+        assert done.returncode == 1 and error in done.stderr
+        assert re.search(words, there.why("b")[1]), there.why("b")
+
+
+def test_helper_that_fails_is_told_without_its_words(registry_basic, repository, mount):
+    """As docker-credential-ecr-login: Basic, by a program that is run without a shell."""
+    images.small().push(registry_basic, repository, "v1")
+    there = mount(start=False, log_level="info", files={
+        "bin/docker-credential-ecr-login":
+            "#!/bin/sh\necho 'SECRET on stderr' >&2\nexit 1\n"},
+        docker_config={"credHelpers": {registry_basic.host: "ecr-login"}})
+    helper = there.home / "bin/docker-credential-ecr-login"
+    helper.chmod(0o755)
+    there.environment["PATH"] = "%s:%s" % (there.home / "bin", there.environment["PATH"])
+    there.start()
+    assert published_through(there, registry_basic, repository).returncode == 1
+    assert "docker-credential-ecr-login" in there.why("b")[1]
+    assert "on stderr" not in there.log() + there.why("b")[1]
+    helper.write_text("#!/bin/sh\ncat >/dev/null\necho '{\"Username\":\"%s\",\"Secret\":\"%s\"}'\n"
+                      % (USER, PASSWORD))
+    assert there.publish("c", "%s/%s:v1 x.tar" % (registry_basic.host, repository)).returncode == 0
+
+
 def test_public_image_needs_no_credentials_of_a_token_registry(registry_token, bucket, mount):
     repository = "public/" + bucket
     images.small().push(registry_token, repository, "v1")

@@ -384,6 +384,60 @@ static void links_that_cannot_be(void **state)
     stop();
 }
 
+// A service account whose own credentials last two hours, and links of an hour, made every three:
+// each session is asked for with credentials that live, and each link lives as long as it says.
+static void links_of_a_mount_that_lives_thirty_days(void **state)
+{
+    (void)state;
+    enum { HOUR_MS = 3600 * 1000, STEP_MS = 3 * HOUR_MS, STEPS = 30 * 8 };
+    static struct script_reply own[STEPS], given[STEPS];
+    static char texts[STEPS][2][512];
+    for (int i = 0; i < STEPS; i++) {
+        char own_end[CLOCK_RFC3339_SIZE], given_end[CLOCK_RFC3339_SIZE];
+        clock_format_rfc3339(TEST_NOW_MS + (int64_t)i * STEP_MS + 2 * HOUR_MS, own_end);
+        clock_format_rfc3339(TEST_NOW_MS + (int64_t)i * STEP_MS + HOUR_MS, given_end);
+        snprintf(texts[i][0], sizeof(texts[i][0]),
+                 "{\"AccessKeyId\":\"OWN%d\",\"SecretAccessKey\":\"s\",\"Token\":\"t\","
+                 "\"Expiration\":\"%s\"}",
+                 i, own_end);
+        snprintf(
+            texts[i][1], sizeof(texts[i][1]),
+            "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>LINK%d"
+            "</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
+            "<Expiration>%s</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>",
+            i, given_end);
+        own[i] = (struct script_reply){200, NULL, texts[i][0], 0};
+        given[i] = (struct script_reply){200, "x-amzn-RequestId: 1\r\n", texts[i][1], 0};
+    }
+    struct script *container = script_start(own, STEPS);
+    auto_free char *container_url = NULL;
+    assert_true(asprintf(&container_url, "%s/role", script_endpoint(container)) > 0);
+    const struct test_variable variables[] = {
+        {"AWS_CONTAINER_CREDENTIALS_FULL_URI", container_url}, {"HOME", "/nonexistent"}, {0}};
+    fixture_start_with(&f, given, STEPS, variables);
+    struct s3_presigner_options options = options_of(NULL);
+    assert_int_equal(s3_presigner_new(&options, f.client, &f.call, &presigner, &f.err), 0);
+    for (int i = 0; i < STEPS; i++) {
+        struct s3_session *session = NULL;
+        auto_buf struct buf url = BUF_INIT(0);
+        int64_t expires_ms = 0;
+        if (s3_presigner_session(presigner, &f.call, &session, &f.err) < 0 ||
+            s3_presign_get(session, "k", "n", S3_EXPIRES_MAX_S, &url, &expires_ms, &f.err) < 0)
+            fail_msg("step %d: %s", i, f.err.text);
+        char piece[64];
+        snprintf(piece, sizeof(piece), "Credential=OWN%d/", i);
+        assert_asked((size_t)i, piece);
+        snprintf(piece, sizeof(piece), "Credential=LINK%d%%2F", i);
+        assert_non_null(strstr(buf_text(&url), piece));
+        assert_int_equal(expires_ms, TEST_NOW_MS + (int64_t)i * STEP_MS + HOUR_MS);
+        s3_session_unref(session);
+        f.clock.machine_ms += STEP_MS;
+        f.clock.monotonic_ms += STEP_MS;
+    }
+    stop();
+    script_stop(container);
+}
+
 // ---- the first link is tried --------------------------------------------------------------
 
 #define REFUSED(status, code, message)                                                             \
@@ -475,6 +529,7 @@ int main(void)
         cmocka_unit_test(a_link),
         cmocka_unit_test(a_link_dies_with_its_session),
         cmocka_unit_test(links_that_cannot_be),
+        cmocka_unit_test(links_of_a_mount_that_lives_thirty_days),
         cmocka_unit_test(links_that_would_not_work_are_kept_back),
         cmocka_unit_test(links_that_work_are_tried_once),
     };
