@@ -194,6 +194,30 @@ def test_a_second_writer_of_other_bytes_is_refused(shell):
     assert shell("cat f; cp --remove-destination $1 f; cmp $1 f").stdout == "one\n"
 
 
+OWNER = {"user": 61001, "group": 61002, "extra_groups": []}
+GUEST = {"user": 61003, "group": 61003, "extra_groups": []}
+
+
+@pytest.mark.semantics(465, 466)
+def test_whoever_owns_the_files_needs_not_be_root(opened, sources):
+    there = opened("owned", allow_other=True, allow_delete=True, overwrite=True, uid=OWNER["user"],
+                   gid=OWNER["group"], fmode="0640", dmode="0750")
+    for path in (there.path, *sources):        # the way there is root's own otherwise
+        for above in [path, *path.parents][1 if path == there.path else 0:-1]:
+            above.chmod(above.stat().st_mode | 0o055)
+    assert there.sh("stat -c '%U %u %g %a' releases; touch f; stat -c '%u %g %a' f").stdout == \
+        "UNKNOWN 61001 61002 750\n61001 61002 640\n"
+    done = there.sh("""set -e; mkdir d; cd d
+        cp -a $2 t; install -m 600 $1 i; rsync -a $2/ r/; rsync -a --inplace $2/ r/; tar -xpf $4 -C r; touch i n; chmod 600 i
+        chown 61001:61002 i; truncate -s 0 n; cp i j; mv j k; sed -i s/aaa/bbb/ k; cat $1 >k; cmp $1 k; ln -s i l 2>&1 && exit 1
+        rm -r t r; rmdir /nonexistent 2>/dev/null || rm i k n; cd ..; rmdir d""", *sources, **OWNER)
+    assert (done.returncode, done.stderr) == (0, "")
+    for command in ("cat f", "ls .", "touch f", "mkdir d", "rm -f f", "cp f /dev/null", "stat f"):
+        done = there.sh(command, **GUEST)
+        assert done.returncode != 0 and "Permission denied" in done.stderr, command
+    assert there.keys() == ["f"]
+
+
 @pytest.mark.semantics(501)
 def test_nothing_is_removed_without_allow_delete(opened, sources):
     there = opened("kept")
