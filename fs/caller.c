@@ -2,9 +2,11 @@
 
 #include "base/scope.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,7 +34,7 @@ static uint64_t mask_of(int signal_number)
 // A file of /proc/TID, whole; false where it cannot be read.
 static bool read_file(pid_t thread_id, const char *name, char text[FILE_SIZE_MAX])
 {
-    char path[64];
+    char path[64 + NAME_MAX];
     snprintf(path, sizeof(path), "/proc/%d/%s", (int)thread_id, name);
     auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t size = fd < 0 ? -1 : read(fd, text, FILE_SIZE_MAX - 1);
@@ -92,4 +94,30 @@ bool caller_was_killed(pid_t thread_id)
     // The exit code is shown as 0 to whom the kernel would not let trace it. The bit is of the
     // thread: exit(3) in one thread sets it in all others, too.
     return (bits & PF_SIGNALED) && !may_trace(thread_id);
+}
+
+// "flags:\t0100001\n" (octal) and "ino:\t..." of /proc/TID/fdinfo/N.
+static bool is_open_for_writing(const char *info, uint64_t inode_number)
+{
+    const char *flags = strstr(info, "flags:");
+    const char *number = strstr(info, "\nino:");
+    return flags && number && strtoull(number + strlen("\nino:"), NULL, 10) == inode_number &&
+           (strtoul(flags + strlen("flags:"), NULL, 8) & O_ACCMODE) != O_RDONLY;
+}
+
+bool caller_has_open(pid_t thread_id, uint64_t inode_number)
+{
+    char name[300], info[FILE_SIZE_MAX];
+    snprintf(name, sizeof(name), "/proc/%d/fdinfo", (int)thread_id);
+    DIR *descriptors = opendir(name);
+    bool has_open = false;
+    const struct dirent *entry;
+    while (descriptors && !has_open && (entry = readdir(descriptors))) {
+        snprintf(name, sizeof(name), "fdinfo/%s", entry->d_name);
+        has_open = entry->d_name[0] != '.' && read_file(thread_id, name, info) &&
+                   is_open_for_writing(info, inode_number);
+    }
+    if (descriptors)
+        closedir(descriptors);
+    return has_open;
 }

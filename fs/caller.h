@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 // false while all signals that wait for that thread are such as a program handles in passing
@@ -19,3 +20,7 @@ pid_t caller_process(pid_t thread_id);
 // finished writing. Of another user's process the kernel says less: then true also for a program of
 // several threads that ends without having closed its files. false where it cannot be told.
 bool caller_was_killed(pid_t thread_id);
+// Whether that thread's process has a file of this inode number open for writing: a shell closes a
+// copy of its descriptor after each `echo >&3`. false where it cannot be told (another user's
+// process).
+bool caller_has_open(pid_t thread_id, uint64_t inode_number);

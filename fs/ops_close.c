@@ -33,7 +33,9 @@ static enum writer_flush who_closes(fuse_req_t req, const struct handle *handle)
     pid_t thread = fuse_req_ctx(req)->pid;
     if (caller_was_killed(thread))
         return WRITER_CLOSE_KILLED;
-    return caller_process(thread) == handle->writing.process ? WRITER_CLOSE : WRITER_CLOSE_BY_OTHER;
+    bool is_last = caller_process(thread) == handle->writing.process &&
+                   !caller_has_open(thread, handle->inode->number);
+    return is_last ? WRITER_CLOSE : WRITER_CLOSE_OF_COPY;
 }
 
 // A cp that was stopped before its first write has made no empty file.

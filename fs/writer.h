@@ -19,10 +19,11 @@ struct writer;
 typedef void (*writer_reply)(void *context, int error); // 0 or -errno
 
 enum writer_flush {
-    WRITER_SYNC,           // fsync
-    WRITER_CLOSE,          // by the process that opened the file
-    WRITER_CLOSE_BY_OTHER, // by another that has it open as well: a child
-    WRITER_CLOSE_KILLED,   // by one that a signal ended
+    WRITER_SYNC,          // fsync
+    WRITER_CLOSE,         // by the process that opened the file
+    WRITER_CLOSE_OF_COPY, // by another that has it open as well (a child), or of one of several
+                          // copies
+    WRITER_CLOSE_KILLED,  // by one that a signal ended
 };
 
 struct writer_source { // one version of an object

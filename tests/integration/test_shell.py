@@ -87,7 +87,7 @@ def keys(shell):
         "gzip": "cp $1 f; gzip -k f; zcat f.gz | cmp - $1; gzip <$1 >g; zcat g | cmp - $1; xz -k f; xzcat f.xz | cmp - $1",
         "curl -o": "curl -sS -o f file://$1; cmp $1 f",
         "shell": "cat $1 >f; cat $1 >|f; cmp $1 f; (echo one; echo two) >g; grep -q two g; exec 5>h; echo hi >&5; "
-                 "exec 5>&-; grep -q hi h; : >i; test -e i; { echo a; sleep 0.1; echo b; } >j; grep -q b j",
+                 "exec 5>&-; grep -q hi h; exec 6>k; echo one >&6; seq 3 >&6; echo two >&6; exec 6>&-; grep -q two k; : >i; test -e i; { echo a; sleep 0.1; echo b; } >j; grep -q b j",
         "mktemp": "name=$(mktemp XXXXXX); test -e $name",
         # trees
         "rsync -a": "rsync -a $2/ t/; " + SAME_TREE + "$2 t; rsync -a $2/ t/",
@@ -113,7 +113,7 @@ def keys(shell):
         "find -delete": "mkdir -p t/e; cp $1 t/e/f; find t -delete; test ! -e t",
         "rmdir -p": "mkdir -p d/e/f; rmdir -p d/e/f; test ! -e d",
     }.items()])
-@pytest.mark.semantics(107, 203, 302, 309, 313, 502)
+@pytest.mark.semantics(107, 203, 302, 309, 313, 467, 502)
 def test_works(shell, script):
     done = shell(script)
     assert (done.returncode, done.stderr) == (0, "")
