@@ -142,8 +142,8 @@ const char *registry_image_digest(const struct registry_image *image);
 
 // Manifest (through an index, by platform), verified against its digest; then the config; then the
 // others. An image without an index must itself be of the platform asked for, if its config names
-// one. Credentials that are refused are followed by an anonymous try, of which call->on_retry is
-// told (with a delay of 0). The sentence begins with the reference.
+// one. Credentials that are refused are followed by an anonymous try, of which call->on_notice is
+// told. The sentence begins with the reference.
 int registry_image_resolve(struct registry_client *client, struct call *call,
                            const struct registry_reference *reference,
                            const struct registry_platforms *platforms,
