@@ -15,6 +15,7 @@ from mounted import PLAIN
 from servers import faults, images
 from servers.registry import PASSWORD, USER
 
+WITH_LINKS = ("urls.tsv", "report.html", "download.sh", "download.ps1")
 GITHUB = "ghp_ThisOneIsForAnother/Registry+1"
 
 
@@ -92,7 +93,7 @@ def test_no_secret_in_log_files_attributes_and_store(secrets, s3, bucket):
         front.withdraw(rule)
     shown, with_links = [], []
     for name in os.listdir(there.path / "b"):
-        (with_links if name in ("urls.tsv", "report.html") else shown).append(
+        (with_links if name in WITH_LINKS else shown).append(
             (there.path / "b" / name).read_bytes())
     shown.append((there.path / "index.html").read_bytes())
     for name in os.listxattr(there.path / "b/x.tar"):
