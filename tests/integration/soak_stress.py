@@ -27,4 +27,8 @@ def test_stress_ng(mount, stressors):
     (there.path / "b").mkdir()
     done = there.sh("cd b && stress-ng --temp-path . -t %d %s" % (SECONDS, stressors), timeout_s=300)
     assert done.returncode == 0, done.stderr
-    assert "fail:" not in done.stderr
+    # The alarm that ends a stressor interrupts what it is about, and it then leaves files behind.
+    wrong = [line for line in done.stderr.splitlines() if "fail:" in line
+             and "errno=4 " not in line and not ("rmdir" in line and "errno=39 " in line)]
+    assert not wrong, "\n".join(wrong)
+    assert there.run("rm", "-r", "b", timeout_s=300).returncode == 0 and there.keys() == []
