@@ -136,8 +136,19 @@ class Worker:
             for _ in range(5):
                 at = self.random.randrange(len(expected) + 1)
                 size = self.random.choice([1, 100, 64 * KIB])
-                if os.pread(file.fileno(), size, at) != expected[at:at + size]:
-                    raise Wrong("%s: other bytes at %d" % (path, at))
+                data = self.read_at(file.fileno(), size, at)
+                if data != expected[at:at + size]:
+                    raise Wrong("%s: %d of %d bytes at %d, %s" % (
+                        path, len(data), size, at, "the right ones, and then no more"
+                        if expected[at:].startswith(data) else "others than were written"))
+
+    def read_at(self, fd, size, at):
+        """As many as there are: a read that meets the end of what can be read still gives what came
+        before, and the next one says why."""
+        data = b""
+        while len(data) < size and (piece := os.pread(fd, size - len(data), at + len(data))):
+            data += piece
+        return data
 
     def do_list(self):
         place = self.place()
