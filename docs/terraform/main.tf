@@ -183,6 +183,12 @@ resource "aws_iam_role" "presign" {
     Statement = [for statement in local.presign_trust.Statement :
     merge(statement, { Principal = { AWS = local.publishers } })]
   }))
+  lifecycle {
+    precondition {
+      condition     = length(local.publishers) > 0
+      error_message = "Nobody would publish: set user, or github_environments."
+    }
+  }
 }
 
 resource "aws_iam_role_policy" "presign" {
