@@ -3,7 +3,7 @@
 
 - Links to files of this repository lead somewhere.
 - Each sentence of docs/troubleshooting.md is one that the program can say.
-- docs/changelog.md begins with the version of meson.build.
+- docs/changelog.md begins with the version of meson.build, and docs/examples use it.
 - The figures of docs/comparison.md are those of docs/benchmarks.md; `tests/check_docs.py --write` brings them over.
 - Each shell block is run by a test (`sh`, in README.md: tests/integration/test_readme.py), or shows what
   is typed somewhere else (`console`: behind a `$`). A block without a language is no shell.
@@ -62,6 +62,9 @@ def version():
                        re.MULTILINE)
     if not newest or newest[1] != meson:
         yield "docs/changelog.md: its first section is not '## %s (DATE)'" % meson
+    for path in sorted((ROOT / "docs/examples").glob("*.yml")):
+        if "/tools/github-action@v%s\n" % meson not in path.read_text():
+            yield "%s: it does not use the action of version %s" % (path.relative_to(ROOT), meson)
 
 
 def rows(text):

@@ -174,6 +174,23 @@ resource "aws_iam_role_policy" "github" {
   policy   = local.service_account
 }
 
+# That nothing below releases/ is replaced is what the program does; that only a release writes there
+# is what S3 can see to.
+data "aws_iam_policy_document" "no_releases" {
+  statement {
+    effect    = "Deny"
+    actions   = ["s3:PutObject", "s3:DeleteObject"]
+    resources = ["${aws_s3_bucket.prerelease.arn}/${var.prefix}releases/*"]
+  }
+}
+
+resource "aws_iam_role_policy" "no_releases" {
+  for_each = { for name, what in var.github_environments : name => what if !what.releases }
+  name     = "no-releases"
+  role     = aws_iam_role.github[each.key].name
+  policy   = data.aws_iam_policy_document.no_releases.json
+}
+
 # ---- who signs links --------------------------------------------------------------------------
 
 resource "aws_iam_role" "presign" {

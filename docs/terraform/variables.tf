@@ -22,8 +22,8 @@ variable "user" {
 }
 
 variable "github_environments" {
-  description = "Roles for GitHub Actions: the role's name, and whose jobs may assume it."
-  type        = map(object({ repository = string, environment = string }))
+  description = "Roles for GitHub Actions: the role's name, whose jobs may assume it, and whether they may write below releases/."
+  type        = map(object({ repository = string, environment = string, releases = optional(bool, false) }))
   default     = {}
 }
 
