@@ -31,6 +31,11 @@ bool path_is_reference_file(const char *name)
     return size >= strlen(".ref") && strcmp(name + size - strlen(".ref"), ".ref") == 0;
 }
 
+bool path_is_commit(const char *name, size_t size)
+{
+    return size >= 7 && size <= 64 && strspn(name, "0123456789abcdef") >= size;
+}
+
 bool path_is_under_releases(const char *directory)
 {
     size_t size = strlen(PATH_RELEASES);

@@ -16,6 +16,7 @@ enum { PATH_NAME_MAX = 255 }; // bytes of a component, the kernel's limit
 bool path_is_component(const char *name, size_t size);
 bool path_is_reference_file(const char *name);      // ends in ".ref" and is more than that
 bool path_is_under_releases(const char *directory); // "releases" itself or below
+bool path_is_commit(const char *name, size_t size); // 7 to 64 lower-case hexadecimal digits
 // malloc'ed "DIRECTORY/NAME", or NAME in the root; NULL on no memory.
 char *path_join(const char *directory, const char *name);
 // malloc'ed: prefix ("" or ending in '/') + directory + "/" + name.

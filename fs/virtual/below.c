@@ -115,6 +115,15 @@ static struct snapshot_child *child_of(const struct below *below, const char *pa
                    compare_children);
 }
 
+// "fix-login/abc1234", which makes fix-login a branch.
+static bool is_build_of_child(const char *path, const char *child)
+{
+    const char *build = path + strlen(child);
+
+    return *build == '/' && path_is_commit(build + 1, strlen(build + 1)) &&
+           !path_is_under_releases(path);
+}
+
 static void add_object(struct gathering *gathering, const struct s3_object_info *object)
 {
     assert(gathering->list_prefix); // since it has begun
@@ -147,6 +156,7 @@ static void add_object(struct gathering *gathering, const struct s3_object_info 
     if (object->modified_ms > build->modified_ms)
         build->modified_ms = object->modified_ms;
     if (child) {
+        child->is_branch |= is_build_of_child(path, child->name);
         child->size_bytes += object->size_bytes;
         if (object->modified_ms > child->modified_ms)
             child->modified_ms = object->modified_ms;

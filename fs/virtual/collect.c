@@ -21,6 +21,18 @@ bool collect_wants(const struct tree_entry *entry)
            !virtual_find(entry->name);
 }
 
+bool collect_is_branch(const struct tree_listing *listing)
+{
+    if (*listing->directory == '\0' || path_is_under_releases(listing->directory))
+        return false;
+    for (size_t i = 0; i < listing->count; i++) {
+        const struct tree_entry *entry = &listing->entries[i];
+        if (entry->is_directory && path_is_commit(entry->name, strlen(entry->name)))
+            return true;
+    }
+    return false;
+}
+
 static void free_all(char **texts, size_t count)
 {
     for (size_t i = 0; texts && i < count; i++)
@@ -35,11 +47,13 @@ void collection_done(struct collection *collection)
     if (collection->wanted)
         record_cache_release(collection->records, collection->wanted, collection->wanted_count);
     free(collection->wanted);
+    free(collection->owners);
     free_all(collection->download_names, count);
     free_all(collection->keys, count);
     free_all(collection->urls, count);
     free(collection->files);
     free(collection->branch);
+    newest_free(collection->newest, collection->newest_count);
     below_done(&collection->below);
     tree_listing_unref(collection->listing);
     *collection = (struct collection){0};
@@ -55,7 +69,7 @@ static int collect_names(struct collection *collection, size_t count, struct err
     if (!names || !download_names)
         return err_no_memory(err);
     for (size_t i = 0; i < count; i++)
-        names[i] = collection->files[i].name;
+        names[i] = path_last(collection->files[i].name);
     if (path_download_names(names, count, download_names) < 0)
         return err_no_memory(err);
     collection->download_names = TAKE(download_names);
@@ -64,11 +78,20 @@ static int collect_names(struct collection *collection, size_t count, struct err
     return 0;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    const struct snapshot_file *left = a, *right = b;
+    int order = strcmp(path_last(left->name), path_last(right->name));
+
+    return order != 0 ? order : strcmp(left->name, right->name);
+}
+
+// Those of the listing and, of a branch, the newest below.
 static int collect_files(const struct collect_options *options, struct collection *collection,
                          struct err *err)
 {
     const struct tree_listing *listing = collection->listing;
-    size_t limit = listing->count ? listing->count : 1;
+    size_t limit = listing->count + collection->newest_count + 1;
     size_t count = 0;
 
     collection->files = calloc(limit, sizeof(*collection->files));
@@ -77,53 +100,113 @@ static int collect_files(const struct collect_options *options, struct collectio
         return err_no_memory(err);
     for (size_t i = 0; i < listing->count; i++) {
         const struct tree_entry *entry = &listing->entries[i];
-        if (!collect_wants(entry))
-            continue;
-        collection->keys[count] = tree_key(options->tree, listing->directory, entry->name);
-        if (!collection->keys[count])
-            return err_no_memory(err);
-        collection->files[count++] = (struct snapshot_file){
-            .name = entry->name,
-            .size_bytes = entry->size_bytes,
-            .modified_ms = entry->modified_ms,
-            .etag = entry->etag,
-        };
-        collection->snapshot.file_count = count;
+        if (collect_wants(entry))
+            collection->files[count++] = (struct snapshot_file){
+                .name = entry->name,
+                .size_bytes = entry->size_bytes,
+                .modified_ms = entry->modified_ms,
+                .etag = entry->etag,
+            };
     }
+    for (size_t i = 0; i < collection->newest_count; i++)
+        collection->files[count++] = (struct snapshot_file){
+            .name = collection->newest[i].path,
+            .size_bytes = collection->newest[i].size_bytes,
+            .modified_ms = collection->newest[i].modified_ms,
+            .etag = collection->newest[i].etag,
+        };
+    if (collection->newest_count > 0)
+        qsort(collection->files, count, sizeof(*collection->files), compare_names);
     collection->snapshot.files = collection->files;
+    collection->snapshot.file_count = count;
+    for (size_t i = 0; i < count; i++) {
+        collection->keys[i] =
+            tree_key(options->tree, listing->directory, collection->files[i].name);
+        if (!collection->keys[i])
+            return err_no_memory(err);
+    }
     return collect_names(collection, count, err);
 }
 
 // ---- records -----------------------------------------------------------------------------------
 
+// Whether the file lies in that build: "abc1234", or the directory's own.
+static bool is_of_build(const struct snapshot_file *file, const char *build, size_t build_size)
+{
+    size_t size = (size_t)(path_last(file->name) - file->name);
+
+    return size == build_size && memcmp(file->name, build, size) == 0;
+}
+
+// Asks for the records of all files of the build in which files[first] lies.
+static int collect_build_records(const struct collect_options *options, struct call *call,
+                                 struct collection *collection, size_t first, struct err *err)
+{
+    const char *build = collection->files[first].name;
+    size_t build_size = (size_t)(path_last(build) - build);
+    size_t held = collection->wanted_count;
+    size_t count = held;
+    auto_free char *below = strndup(build, build_size > 0 ? build_size - 1 : 0);
+    auto_free char *directory = NULL;
+
+    if (below)
+        directory = build_size > 0 ? path_join(collection->snapshot.directory, below)
+                                   : strdup(collection->snapshot.directory);
+    if (!directory)
+        return err_no_memory(err);
+    for (size_t i = first; i < collection->snapshot.file_count; i++) {
+        if (is_of_build(&collection->files[i], build, build_size)) {
+            collection->owners[count] = &collection->files[i];
+            collection->wanted[count++] = (struct record_wanted){
+                .key = collection->keys[i],
+                .etag = collection->files[i].etag,
+            };
+        }
+    }
+    int error = record_cache_get_all(options->records, call, directory, &collection->wanted[held],
+                                     count - held, err);
+    if (error < 0)
+        return err_wrap(err, "cannot read the records of %s", directory);
+    collection->wanted_count = count;
+    return 0;
+}
+
+static bool is_first_of_build(const struct collection *collection, size_t index)
+{
+    const char *build = collection->files[index].name;
+    size_t build_size = (size_t)(path_last(build) - build);
+
+    for (size_t i = 0; i < index; i++) {
+        if (is_of_build(&collection->files[i], build, build_size))
+            return false;
+    }
+    return true;
+}
+
 static int collect_records(const struct collect_options *options, struct call *call,
                            struct collection *collection, struct err *err)
 {
     size_t count = collection->snapshot.file_count;
-    auto_free struct snapshot_file **owners = calloc(count ? count : 1, sizeof(void *));
 
+    collection->owners = calloc(count ? count : 1, sizeof(void *));
     collection->wanted = calloc(count ? count : 1, sizeof(*collection->wanted));
     collection->records = options->records;
-    if (!owners || !collection->wanted)
+    if (!collection->owners || !collection->wanted)
         return err_no_memory(err);
     for (size_t i = 0; i < count; i++) {
-        struct snapshot_file *file = &collection->files[i];
-        owners[collection->wanted_count] = file;
-        collection->wanted[collection->wanted_count++] = (struct record_wanted){
-            .key = collection->keys[i],
-            .etag = tree_listing_find(collection->listing, file->name)->etag,
-        };
+        int error = is_first_of_build(collection, i)
+                        ? collect_build_records(options, call, collection, i, err)
+                        : 0;
+        if (error < 0)
+            return error;
     }
-    int error = record_cache_get_all(options->records, call, collection->snapshot.directory,
-                                     collection->wanted, collection->wanted_count, err);
-    if (error < 0)
-        return err_wrap(err, "cannot read the records of %s", collection->snapshot.directory);
     for (size_t i = 0; i < collection->wanted_count; i++) {
         const struct record *record = collection->wanted[i].record;
+        struct snapshot_file *file = collection->owners[i];
         // A record that disagrees with the listing says nothing about this object.
-        if (record && record->size_bytes == owners[i]->size_bytes)
-            owners[i]->record = record;
-        else if (!record && collection->snapshot.now_ms - owners[i]->modified_ms < SETTLING_MS)
+        if (record && record->size_bytes == file->size_bytes)
+            file->record = record;
+        else if (!record && collection->snapshot.now_ms - file->modified_ms < SETTLING_MS)
             collection->is_settling = true;
     }
     return 0;
@@ -242,7 +325,7 @@ int collect_link(const struct collect_options *options, struct call *call,
 
 // ---- the whole ---------------------------------------------------------------------------------
 
-// Which build the directory is: releases/VERSION, or BRANCH/SHA.
+// Which build the directory is: releases/VERSION, or BRANCH/SHA; or a whole branch.
 static int name_build(struct collection *collection, struct err *err)
 {
     struct snapshot *snapshot = &collection->snapshot;
@@ -255,11 +338,12 @@ static int name_build(struct collection *collection, struct err *err)
         snapshot->build = directory + releases_size;
         return 0;
     }
-    collection->branch = path_parent(directory);
+    snapshot->is_branch = collect_is_branch(collection->listing);
+    collection->branch = snapshot->is_branch ? strdup(directory) : path_parent(directory);
     if (!collection->branch)
         return err_no_memory(err);
     snapshot->branch = collection->branch;
-    snapshot->build = path_last(directory);
+    snapshot->build = snapshot->is_branch ? "" : path_last(directory);
     return 0;
 }
 
@@ -287,6 +371,10 @@ int collect(const struct collect_options *options, struct call *call, struct tre
     struct collection collection = begin(options, listing);
     int error = name_build(&collection, err);
 
+    if (error == 0 && collection.snapshot.is_branch)
+        error =
+            newest_collect(options->client, call, tree_prefix(options->tree), listing->directory,
+                           &collection.newest, &collection.newest_count, err);
     if (error == 0)
         error = collect_files(options, &collection, err);
     if (error == 0)
@@ -319,6 +407,7 @@ int collect_index(const struct collect_options *options, struct call *call,
     snapshot->child_count = collection.below.child_count;
     snapshot->is_cut = collection.below.is_cut;
     snapshot->has_reports = options->presigner;
+    snapshot->is_branch = collect_is_branch(listing);
     *ret_collection = collection;
     return 0;
 }

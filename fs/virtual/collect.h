@@ -7,6 +7,7 @@
 #include "base/call.h"
 #include "base/err.h"
 #include "below.h"
+#include "newest.h"
 #include "s3.h"
 #include "snapshot.h"
 
@@ -27,6 +28,10 @@ struct collect_options {
 // Whether an entry is a file for a customer: no directory, no reference file, no object that
 // stands under a generated name (which hides it).
 bool collect_wants(const struct tree_entry *entry);
+// Whether the directory is a branch: neither the root nor under releases/, with directories that
+// are named like commits. Its own files count too; of those below the newest tarballs do
+// (newest.h).
+bool collect_is_branch(const struct tree_listing *listing);
 
 // A snapshot with all that it points to.
 struct collection {
@@ -37,12 +42,15 @@ struct collection {
     struct tree_listing *listing;
     struct record_cache *records;
     struct record_wanted *wanted;
-    size_t wanted_count;
+    size_t wanted_count;           // that are held
+    struct snapshot_file **owners; // of the wanted
     struct snapshot_file *files;
     char **download_names;
     char **keys;
     char **urls;
     char *branch;
+    struct newest_file *newest;
+    size_t newest_count;
     struct below below;
 };
 // EACCES where a link would live shorter than min_expires_s.

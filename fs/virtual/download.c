@@ -43,10 +43,11 @@ static const char *whom(const struct snapshot *snapshot)
     return snapshot->contact ? snapshot->contact : "whoever sent you this script";
 }
 
-// Tells the versions of all files apart, so that none is gone on with where another began.
+// Tells the versions of all files apart, so that none is gone on with where another began; the same
+// in a branch's script and in a build's.
 static uint64_t mark(const struct snapshot_file *file)
 {
-    return path_hash(file->name) ^ (path_hash(file->etag) << 1);
+    return path_hash(path_last(file->name)) ^ (path_hash(file->etag) << 1);
 }
 
 static const char *sha256_of_file(const struct snapshot_file *file)

@@ -79,6 +79,9 @@ static void append_header(const struct snapshot *snapshot, struct buf *page)
     buf_append_text(page, "</h1>\n");
     if (*snapshot->directory)
         buf_append_text(page, "<p><a href=\"../index.html\">Up</a></p>\n");
+    if (snapshot->is_branch && snapshot->has_reports)
+        buf_append_text(page, "<p><a href=\"report.html\">The newest of each image on one "
+                              "page</a></p>\n");
     if (snapshot->is_cut)
         buf_append_text(page,
                         "<p class=\"notice\">There is more below here than this page was made "
@@ -87,10 +90,16 @@ static void append_header(const struct snapshot *snapshot, struct buf *page)
     buf_append_text(page, "</header>\n");
 }
 
-static void append_child(const struct snapshot_child *child, struct buf *page)
+static void append_child(const struct snapshot *snapshot, const struct snapshot_child *child,
+                         struct buf *page)
 {
     buf_append_text(page, "<tr><td>");
     append_link(page, child->name, child->has_index ? "index.html" : "", child->name);
+    if (child->is_branch && snapshot->has_reports) {
+        buf_append_text(page, " <span class=\"quiet\">(");
+        append_link(page, child->name, "report.html", "newest on one page");
+        buf_append_text(page, ")</span>");
+    }
     append_date(page, child->modified_ms);
     if (child->is_unknown)
         buf_append_text(page, "<td class=\"number wide\">-</td><td class=\"number\">-</td></tr>\n");
@@ -112,7 +121,7 @@ static void append_children(const struct snapshot *snapshot, struct buf *page)
             append_table_head(page, "Name", "Newest", "Builds");
         }
         has_begun = true;
-        append_child(child, page);
+        append_child(snapshot, child, page);
     }
     if (has_begun)
         buf_append_text(page, "</tbody>\n</table>\n</section>\n");

@@ -5,6 +5,8 @@
 #include "report_steps.h"
 #include "words.h"
 
+#include "../path.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -42,18 +44,11 @@ static void fact_end(struct buf *page)
 
 // ---- the whole build ---------------------------------------------------------------------------
 
-static bool is_commit(const char *build)
-{
-    size_t size = strlen(build);
-
-    return size >= 7 && size <= 64 && strspn(build, "0123456789abcdef") == size;
-}
-
 static const char *build_label(const struct snapshot *snapshot)
 {
     if (snapshot->is_release)
         return "Version";
-    return is_commit(snapshot->build) ? "Commit" : "Build";
+    return path_is_commit(snapshot->build, strlen(snapshot->build)) ? "Commit" : "Build";
 }
 
 static void append_name(const struct snapshot *snapshot, struct buf *page)
@@ -193,7 +188,8 @@ static void append_commands(const struct snapshot_file *file, struct buf *page)
 // The card's first lines: what it is, and the way to it.
 static void append_top(const struct snapshot_file *file, struct buf *page)
 {
-    html_format(page, "<div class=\"top\">\n<div><h3>%s</h3>\n<p class=\"quiet\">", file->name);
+    html_format(page, "<div class=\"top\">\n<div><h3>%s</h3>\n<p class=\"quiet\">",
+                path_last(file->name));
     words_size(page, file->size_bytes);
     if (file->record && file->record->has_image)
         html_format(page, " \xC2\xB7 %s", file->record->platform);
@@ -204,11 +200,26 @@ static void append_top(const struct snapshot_file *file, struct buf *page)
     buf_append_text(page, "</div>\n");
 }
 
+// Of a branch's tarballs, which build they are of.
+static void append_build(const struct snapshot_file *file, struct buf *page)
+{
+    size_t size = strcspn(file->name, "/");
+
+    if (file->name[size] != '/')
+        return;
+    fact_begin(page, "Commit");
+    buf_append_text(page, "<code>");
+    html_bytes(page, file->name, size);
+    buf_append_text(page, "</code>");
+    fact_end(page);
+}
+
 static void append_file(const struct snapshot_file *file, struct buf *page)
 {
     buf_append_text(page, "<article class=\"card\">\n");
     append_top(file, page);
     buf_append_text(page, "<dl>\n");
+    append_build(file, page);
     if (file->record)
         fact_code(page, "File\xE2\x80\x99s SHA-256", file->record->sha256);
     else

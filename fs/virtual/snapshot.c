@@ -26,6 +26,8 @@ int snapshot_title(const struct snapshot *snapshot, struct buf *text)
         return buf_append_text(text, snapshot->title);
     if (snapshot->is_release)
         return buf_printf(text, "Release %s", snapshot->build);
+    if (snapshot->is_branch)
+        return buf_printf(text, "Prerelease %s", snapshot->branch);
     if (*snapshot->branch)
         return buf_printf(text, "Prerelease %s, %s", snapshot->branch, snapshot->build);
     if (*snapshot->build)

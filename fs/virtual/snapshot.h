@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct snapshot_file {
-    const char *name;
+    const char *name; // below the directory: of a branch's tarballs "abc1234/runtime:main.tar"
     const char *download_name;
     uint64_t size_bytes;
     int64_t modified_ms;
@@ -30,6 +30,7 @@ struct snapshot_build {
 struct snapshot_child { // one directory of the directory
     const char *name;
     bool has_index;      // it holds directories
+    bool is_branch;      // it has a report of its builds' newest tarballs
     bool is_unknown;     // nothing is known of what is below it
     uint64_t size_bytes; // of all files below
     size_t build_count;
@@ -39,10 +40,12 @@ struct snapshot_child { // one directory of the directory
 struct snapshot {
     const char *directory; // "jps/fix-login/abc1234"
     bool is_release;       // under releases/: `version` names it
+    bool is_branch;        // holds builds: their newest tarballs are the files, `build` is ""
     const char *branch;    // "jps/fix-login"; "" for a release
     const char *build;     // "abc1234", or the release's version
     int64_t now_ms;
-    const struct snapshot_file *files; // sorted by name; reference files are left out
+    // Sorted by name, of a branch's without the build; reference files are left out.
+    const struct snapshot_file *files;
     size_t file_count;
     // Of an index: the newest first, and by name.
     const struct snapshot_build *builds;

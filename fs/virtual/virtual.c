@@ -150,7 +150,8 @@ bool virtual_exists(struct virtuals *virtuals, const struct virtual_file *file,
     if (file->is_live)
         return status_has(virtuals->status, listing->directory) ||
                tree_is_made_here(virtuals->collect.tree, listing->directory);
-    return file->is_index ? holds_directories(listing) : holds_files(listing);
+    return file->is_index ? holds_directories(listing)
+                          : holds_files(listing) || collect_is_branch(listing);
 }
 
 bool virtual_is_listed(struct virtuals *virtuals, const struct virtual_file *file,
@@ -167,6 +168,11 @@ struct rendering_job {
     const struct virtual_file *file;
     struct tree_listing *listing;
 };
+
+static bool looks_below(const struct rendering_job *job)
+{
+    return job->file->is_index || collect_is_branch(job->listing);
+}
 
 static int64_t min_ms(int64_t a, int64_t b)
 {
@@ -187,6 +193,15 @@ static int64_t reuse_ms(const struct collect_options *options, const struct coll
     return reuse > 0 ? reuse : 0;
 }
 
+// A branch whose builds hold no tarballs yet.
+static int check_files(const struct rendering_job *job, const struct collection *collection,
+                       struct err *err)
+{
+    if (job->file->is_index || collection->snapshot.file_count > 0)
+        return 0;
+    return err_set(err, ENOENT, "no build in %s/ holds a tarball yet", job->listing->directory);
+}
+
 static int make(void *context, struct call *call, struct buf *ret_bytes, int64_t *ret_reuse_ms,
                 struct err *err)
 {
@@ -199,11 +214,14 @@ static int make(void *context, struct call *call, struct buf *ret_bytes, int64_t
 
     if (error < 0)
         return error;
-    error = job->file->render(&collection.snapshot, ret_bytes, err);
-    // What is below changes without the listing: that is believed as long as any listing.
+    error = check_files(job, &collection, err);
     if (error == 0)
-        *ret_reuse_ms =
-            job->file->is_index ? tree_list_ttl_ms(options->tree) : reuse_ms(options, &collection);
+        error = job->file->render(&collection.snapshot, ret_bytes, err);
+    if (error == 0)
+        *ret_reuse_ms = job->file->is_index ? INT64_MAX : reuse_ms(options, &collection);
+    // What is below changes without the listing: that is believed as long as any listing.
+    if (error == 0 && looks_below(job))
+        *ret_reuse_ms = min_ms(*ret_reuse_ms, tree_list_ttl_ms(options->tree));
     collection_done(&collection);
     return error;
 }
@@ -215,8 +233,7 @@ static int render_listing(const struct rendering_job *job, struct call *call,
     struct rendering_wanted wanted = {
         .file = job->file,
         .directory = directory,
-        .listing_version =
-            job->listing->version + (job->file->is_index ? job->listing->changes : 0),
+        .listing_version = job->listing->version + (looks_below(job) ? job->listing->changes : 0),
         .make = make,
         .context = (void *)job,
         .limit_bytes = RENDERED_BYTES_MAX,

@@ -66,8 +66,8 @@ void virtuals_sweep(struct virtuals *virtuals); // frees links that are not fres
 // Whether this generated file stands in that directory now (a listing of it is at hand): the live
 // one where this mount made the directory or published into it, an index where the directory holds
 // directories, the others where it holds files that would be in them (no directories, reference
-// files or generated names). And whether it is shown in listings (those that hold links are not,
-// without a presigner).
+// files or generated names) or is a branch (collect.h). And whether it is shown in listings (those
+// that hold links are not, without a presigner).
 bool virtual_exists(struct virtuals *virtuals, const struct virtual_file *file,
                     const struct tree_listing *listing);
 bool virtual_is_listed(struct virtuals *virtuals, const struct virtual_file *file,
@@ -82,10 +82,10 @@ struct rendering {
 struct rendering *rendering_ref(struct rendering *rendering);
 void rendering_unref(struct rendering *rendering); // accepts NULL
 
-// As of a listing of its directory. Not for live files (EINVAL). ENOENT where it does not stand.
-// EACCES where there is no presigner (the sentence says which option is missing), or min_expires
-// cannot be kept (it says how long links would live). EFBIG past VIRTUAL_FILES_MAX. Otherwise what
-// the store or STS answered. May block for as long as they do; ends soon when the call is
-// cancelled.
+// As of a listing of its directory. Not for live files (EINVAL). ENOENT where it does not stand, or
+// a branch holds nothing for it yet. EACCES where there is no presigner (the sentence says which
+// option is missing), or min_expires cannot be kept (it says how long links would live). EFBIG past
+// VIRTUAL_FILES_MAX, or NEWEST_KEYS_MAX below a branch. Otherwise what the store or STS answered.
+// May block for as long as they do; ends soon when the call is cancelled.
 int virtual_render(struct virtuals *virtuals, struct call *call, const struct virtual_file *file,
                    struct tree_listing *listing, struct rendering **ret_rendering, struct err *err);

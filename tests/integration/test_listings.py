@@ -290,7 +290,8 @@ def test_index_html_leads_to_every_build_and_costs_a_flat_listing(front, mount, 
     assert len(pages) == 1 + 3          # of the root and its three directories of builds
     root = followed(there.path / "index.html")
     assert {link.parent for link in root if link.name == "report.html"} == \
-        {there.path / build for build in BUILDS} | {there.path / "many"}
+        {there.path / build for build in BUILDS} | {there.path / "many"} | \
+        {(there.path / build).parent for build in BUILDS}       # their branches
     assert all(link.exists() for link in root)
     assert os.stat(there.path / "index.html").st_mode & 0o777 == 0o444
 

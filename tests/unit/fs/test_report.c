@@ -32,6 +32,16 @@ static void says_not(const char *page, const char *text)
         fail_msg("the page says: %s", text);
 }
 
+static size_t count_of(const char *page, const char *text)
+{
+    size_t count = 0;
+    while ((page = strstr(page, text))) {
+        page++;
+        count++;
+    }
+    return count;
+}
+
 static void test_content(void **state)
 {
     (void)state;
@@ -136,6 +146,20 @@ static void test_kinds_of_builds(void **state)
     says(release, "<dt>Version</dt><dd><code>v1.2.3</code></dd>");
     says_not(release, "<dt>Branch</dt>");
 
+    fixture.snapshot.directory = fixture.snapshot.branch = "jps/fix-login";
+    fixture.snapshot.is_release = false;
+    fixture.snapshot.is_branch = true;
+    fixture.snapshot.build = "";
+    fixture.files[1].name = "abc1234/api:1.tar";
+    auto_free char *branch = render(&fixture.snapshot);
+    says(branch, "<h1>Prerelease jps/fix-login</h1>");
+    says(branch, "<h3>api:1.tar</h3>");
+    says(branch, "<dt>Commit</dt><dd><code>abc1234</code></dd>");
+    assert_int_equal(count_of(branch, "<dt>Commit</dt>"), 1);
+
+    fixture.snapshot.is_branch = false;
+    fixture.snapshot.branch = "";
+    fixture.files[1].name = "api:1.tar";
     fixture.snapshot.directory = "";
     fixture.snapshot.is_release = false;
     fixture.snapshot.build = "";
@@ -197,16 +221,6 @@ static size_t check_nesting(const char *page)
         }
     }
     assert_int_equal(depth, 0);
-    return count;
-}
-
-static size_t count_of(const char *page, const char *text)
-{
-    size_t count = 0;
-    while ((page = strstr(page, text))) {
-        page++;
-        count++;
-    }
     return count;
 }
 
@@ -303,9 +317,10 @@ static void test_hostile_texts(void **state)
     says_not(page, "\xE2\x80\xAE");
     says_not(page, "\x1b");
     says(page, "[U+202E]");
-    // (a title adds a contact, an origin that is no URL takes a <code> away)
+    // (a title adds a contact, an origin that is no URL takes a <code> away; what a name holds
+    // before a '/' is taken for a build)
     size_t now = check_nesting(page);
-    assert_in_range(now, elements, elements + 4);
+    assert_in_range(now, elements, elements + 4 + 3 * 4);
     fixture_done(&fixture);
 }
 
