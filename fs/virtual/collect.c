@@ -146,12 +146,12 @@ static int collect_build_records(const struct collect_options *options, struct c
     size_t build_size = (size_t)(path_last(build) - build);
     size_t held = collection->wanted_count;
     size_t count = held;
+    // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): clang 14 forgets that it has a name
     auto_free char *below = strndup(build, build_size > 0 ? build_size - 1 : 0);
-    auto_free char *directory = NULL;
-
-    if (below)
-        directory = build_size > 0 ? path_join(collection->snapshot.directory, below)
-                                   : strdup(collection->snapshot.directory);
+    if (!below)
+        return err_no_memory(err);
+    auto_free char *directory = build_size > 0 ? path_join(collection->snapshot.directory, below)
+                                               : strdup(collection->snapshot.directory);
     if (!directory)
         return err_no_memory(err);
     for (size_t i = first; i < collection->snapshot.file_count; i++) {
@@ -200,7 +200,7 @@ static int collect_records(const struct collect_options *options, struct call *c
         if (error < 0)
             return error;
     }
-    for (size_t i = 0; i < collection->wanted_count; i++) {
+    for (size_t i = 0; i < collection->wanted_count && collection->owners[i]; i++) {
         const struct record *record = collection->wanted[i].record;
         struct snapshot_file *file = collection->owners[i];
         // A record that disagrees with the listing says nothing about this object.

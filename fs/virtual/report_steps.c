@@ -191,7 +191,7 @@ static void append_skopeo(const struct snapshot_file *file, struct buf *page)
     if (is_gzip)
         html_format(page, "gunzip --stdout %s &gt;%s.tar\n", file->download_name,
                     file->download_name);
-    html_format(page, "skopeo copy --preserve-digests oci-archive:%s%s \"docker://",
+    html_format(page, "skopeo copy --all --preserve-digests oci-archive:%s%s \"docker://",
                 file->download_name, is_gzip ? ".tar" : "");
     append_target(file, page);
 }

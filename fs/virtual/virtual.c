@@ -3,6 +3,7 @@
 #include "collect.h"
 #include "download.h"
 #include "index.h"
+#include "pinned.h"
 #include "rendering.h"
 #include "report.h"
 #include "summary.h"
@@ -32,6 +33,7 @@ static const struct virtual_file download_sh = {
     .name = "download.sh", .holds_links = true, .render = download_sh_render};
 static const struct virtual_file index_html = {
     .name = "index.html", .is_index = true, .render = index_render};
+static const struct virtual_file pinned_ref = {.name = "pinned.ref", .render = pinned_render};
 static const struct virtual_file report_html = {
     .name = "report.html", .holds_links = true, .render = report_render};
 static const struct virtual_file status_tsv = {.name = "status.tsv", .is_live = true};
@@ -40,8 +42,8 @@ static const struct virtual_file urls_tsv = {
     .name = "urls.tsv", .holds_links = true, .render = urls_render};
 
 const struct virtual_file *const virtual_files[] = {
-    &sha256sums, &download_ps1, &download_sh, &index_html, &report_html,
-    &status_tsv, &summary_md,   &urls_tsv,    NULL,
+    &sha256sums,  &download_ps1, &download_sh, &index_html, &pinned_ref,
+    &report_html, &status_tsv,   &summary_md,  &urls_tsv,   NULL,
 };
 
 const struct virtual_file *virtual_find(const char *name)

@@ -6,8 +6,8 @@
 // allow; whoever has it open keeps its bytes. The same bytes again are the same rendering.
 //
 // One pure renderer a file, with a header that says what is in it: urls.h, report.h, sums.h,
-// download.h, summary.h, index.h; status.tsv is publish/status.h's. What they are given is
-// snapshot.h, gathered by collect.h.
+// download.h, summary.h, pinned.h, index.h; status.tsv is publish/status.h's. What they are given
+// is snapshot.h, gathered by collect.h.
 #pragma once
 
 #include "../publish/record_cache.h"

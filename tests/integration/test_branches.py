@@ -9,7 +9,7 @@ from servers import images
 from test_links import fetch
 
 API, WEB, OLD = "aaaaaaa", "bbbbbbb", "0123456789abcdef0123456789abcdef01234567"
-FILES = {"report.html", "urls.tsv", "SHA256SUMS", "download.sh", "download.ps1", "summary.md"}
+FILES = {"report.html", "urls.tsv", "SHA256SUMS", "download.sh", "download.ps1", "summary.md", "pinned.ref"}
 
 
 @pytest.fixture
@@ -88,3 +88,28 @@ def test_a_branch_is_a_directory_like_any_other(published):
         done = there.run("rm", "-r", gone)
         assert (done.returncode, done.stderr) == (0, ""), gone
     assert [key for key in there.keys() if key.startswith("jps/")] == []
+
+
+@pytest.mark.semantics(578)
+def test_pinned_references_publish_the_same_images_when_their_tags_have_moved(
+        registry, repository, mount, store, proxy):
+    first = images.Image([images.busybox_layer(), images.layer("first", 12000000)])
+    first.push(registry, repository, "v1")
+    line = "%s/%s:v1 app:%%s" % (registry.host, repository)
+    front = proxy("http://" + registry.host)
+    there = mount(insecure_registry=front.host)
+    source = line.replace(registry.host, front.host)
+    done = there.publish("b", source % "main.tar", source % "main.tar.gz tag=a:b")
+    assert (done.returncode, done.stderr) == (0, "")
+    (there.path / "b/notes.txt").write_text("read me")
+    images.small().push(registry, repository, "v1")
+    front.clear_record()
+    (there.path / "releases/v1").mkdir()
+    done = there.run("cp", "b/pinned.ref", "releases/v1/release.ref")
+    assert (done.returncode, done.stderr) == (0, ""), there.why("releases/v1")
+    before, after = there.rows("b/urls.tsv"), there.rows("releases/v1/urls.tsv")
+    assert [(row["file"], row["sha256"], row["digest"]) for row in after] == \
+        [(row["file"], row["sha256"], row["digest"]) for row in before if row["file"] != "notes.txt"]
+    # The layer was copied inside the store (a small one would not be worth it).
+    layer = max(first.blobs().items(), key=lambda blob: len(blob[1]))[0]
+    assert not front.seen("GET", layer)

@@ -89,7 +89,7 @@ def test_odd_names_are_listed_read_and_linked(mount, s3, bucket):
         s3.put_object(Bucket=bucket, Key="odd dir+/" + name, Body=name.encode() * 3)
     there = mount()
     assert sorted(os.listdir(there.path / "odd dir+")) == sorted(
-        ODD_NAMES + ["urls.tsv", "report.html", "SHA256SUMS", "download.sh", "download.ps1", "summary.md"])
+        ODD_NAMES + ["urls.tsv", "report.html", "SHA256SUMS", "download.sh", "download.ps1", "summary.md", "pinned.ref"])
     rows = {unescaped(row["file"]): row for row in there.rows("odd dir+/urls.tsv")}
     assert rows.keys() == set(ODD_NAMES)
     taken = set()

@@ -15,7 +15,7 @@ from servers import images
 
 MIB = 1 << 20
 GENERATED = {"urls.tsv", "report.html", "SHA256SUMS", "status.tsv", "index.html", "download.sh",
-             "download.ps1", "summary.md"}
+             "download.ps1", "summary.md", "pinned.ref"}
 
 
 def names(path):

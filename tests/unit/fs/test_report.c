@@ -95,10 +95,10 @@ static void test_content(void **state)
         "podman load --input runtime_main.tar\n",
         "sudo ctr --namespace k8s.io images import runtime_main.tar\n",
         "gunzip --stdout runtime-api_latest.tar.gz | sudo ctr --namespace k8s.io images import -\n",
-        "skopeo copy --preserve-digests oci-archive:runtime_main.tar "
+        "skopeo copy --all --preserve-digests oci-archive:runtime_main.tar "
         "\"docker://$REGISTRY/runtime:174c691-nikolaik\"\n",
         "gunzip --stdout runtime-api_latest.tar.gz &gt;runtime-api_latest.tar.gz.tar\nskopeo copy "
-        "--preserve-digests "
+        "--all --preserve-digests "
         "oci-archive:runtime-api_latest.tar.gz.tar "
         "\"docker://$REGISTRY/runtime:174c691-nikolaik\"\n",
         "mkdir runtime_main.tar.layout &amp;&amp; tar -xf runtime_main.tar -C "

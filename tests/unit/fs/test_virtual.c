@@ -397,8 +397,9 @@ static uint64_t render_id(struct mount *mount, const char *name)
 static void test_table(void **state)
 {
     (void)state;
-    static const char *const names[] = {"SHA256SUMS",  "download.ps1", "download.sh", "index.html",
-                                        "report.html", "status.tsv",   "summary.md",  "urls.tsv"};
+    static const char *const names[] = {"SHA256SUMS", "download.ps1", "download.sh",
+                                        "index.html", "pinned.ref",   "report.html",
+                                        "status.tsv", "summary.md",   "urls.tsv"};
     size_t count = 0;
     for (; virtual_files[count]; count++) {
         const struct virtual_file *file = virtual_files[count];
