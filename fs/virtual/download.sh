@@ -254,7 +254,11 @@ refused() {
 
 # A file system that does not say how much it has is believed.
 has_room() {    # has_room BYTES
-    room_kb=$(df -P -k . 2>/dev/null | awk 'NR == 2 && $2 > 0 { print $4 }')
+    # What stands before "42%": names of file systems may hold blanks.
+    room_kb=$(df -P -k . 2>/dev/null | awk 'NR == 2 {
+        for (i = 5; i <= NF; i++)
+            if ($i ~ /^[0-9]+%$/ && $(i - 3) > 0) { print $(i - 1); exit }
+    }')
     case $room_kb in
     '' | *[!0-9]*) return 0 ;;
     esac
