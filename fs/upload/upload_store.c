@@ -254,27 +254,28 @@ static void clean_up(struct upload *upload)
     tree_forget(place_of(upload)->tree, upload->directory);
 }
 
-static void say(const struct upload *upload)
+// err: why it was not stored, or NULL. Not the upload's own: an interrupt may still set that, which
+// undoes nothing that was completed.
+static void say(const struct upload *upload, const struct err *err)
 {
     char bytes[24];
     snprintf(bytes, sizeof(bytes), "%" PRIu64, upload->size_bytes);
     auto_free char *path = path_join(upload->directory, upload->name);
     struct audit audit = {.act = "store", .who = upload->who, .path = path, .bytes = bytes};
-    if (upload->err.errnum == 0) {
+    if (!err) {
         audit.outcome = upload->is_unchanged ? "unchanged" : "stored";
         audit_tell(LOG_LEVEL_INFO, upload->is_unchanged ? "file unchanged" : "file stored", NULL,
                    &audit);
         return;
     }
-    audit_tell(LOG_LEVEL_WARN, "file not stored", &upload->err, &audit);
-    status_refused(place_of(upload)->status, upload->directory, upload->name, "-",
-                   upload->err.text);
+    audit_tell(LOG_LEVEL_WARN, "file not stored", err, &audit);
+    status_refused(place_of(upload)->status, upload->directory, upload->name, "-", err->text);
 }
 
-static void end(struct upload *upload)
+static void end(struct upload *upload, const struct err *err)
 {
     clean_up(upload);
-    say(upload);
+    say(upload, err);
     upload_is_done(upload);
     upload_task_ended(upload);
 }
@@ -291,10 +292,11 @@ void upload_run_complete(struct task *task)
         upload_fail(upload, &err);
     if (completion.place)
         completion_settle(&completion, &upload->closing_call);
-    end(upload);
+    end(upload, error < 0 ? &err : NULL);
 }
 
 void upload_run_undo(struct task *task)
 {
-    end(CONTAINER_OF(task, struct upload, task));
+    struct upload *upload = CONTAINER_OF(task, struct upload, task);
+    end(upload, &upload->err); // which never changes again
 }
