@@ -21,6 +21,9 @@ PLAIN = os.environ.get("PRERELEASEFS_PLAIN") or str(ROOT / "build-gcc/fs/prerele
 SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|"
                        r"runtime error:|: Assertion ")
 START_LIMIT_S = 90
+# What the program makes on reading.
+GENERATED = {"urls.tsv", "report.html", "SHA256SUMS", "download.sh", "download.ps1", "summary.md",
+             "pinned.ref", "status.tsv", "index.html"}
 END_LIMIT_S = 60        # a sanitizer's look for leaks takes its time
 
 

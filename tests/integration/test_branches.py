@@ -5,11 +5,12 @@ import subprocess
 
 import pytest
 
+from mounted import GENERATED
 from servers import images
 from test_links import fetch
 
 API, WEB, OLD = "aaaaaaa", "bbbbbbb", "0123456789abcdef0123456789abcdef01234567"
-FILES = {"report.html", "urls.tsv", "SHA256SUMS", "download.sh", "download.ps1", "summary.md", "pinned.ref"}
+FILES = GENERATED - {"status.tsv", "index.html"}
 
 
 @pytest.fixture

@@ -10,12 +10,10 @@ import time
 
 import pytest
 
-from mounted import PROGRAM, wait_until, within
+from mounted import GENERATED, PROGRAM, wait_until, within
 from servers import images
 
 MIB = 1 << 20
-GENERATED = {"urls.tsv", "report.html", "SHA256SUMS", "status.tsv", "index.html", "download.sh",
-             "download.ps1", "summary.md", "pinned.ref"}
 
 
 def names(path):
