@@ -289,6 +289,11 @@ int registry_reference_parse(const char *text, struct registry_reference *ret_re
     if (strstr(text, "://") != NULL)
         return err_set(err, EINVAL, "an image reference has no 'https://' before it: %s",
                        right_one);
+    const char *at = strchr(text, '@');
+    if (at != NULL && strchr(at, '/') != NULL)
+        return err_set(err, EINVAL,
+                       "an image reference holds no user or password: log in with docker login; %s",
+                       right_one);
     const char *reason = reason_against(text, &parts);
     if (reason != NULL)
         return err_set(err, EINVAL, "'%.200s' is no full image reference: %s; %s", text, reason,

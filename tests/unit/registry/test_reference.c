@@ -89,6 +89,7 @@ static void says_what_is_wrong(void **state)
         {"docker.io/alpine:3", "docker.io/library/NAME:TAG"},
         {"ghcr.io/a/b@sha256:12", "64 lower-case hex digits"},
         {"https://ghcr.io/a/b:1", "no 'https://'"},
+        {"user:hunter2@ghcr.io/a/b:1", "no user or password"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct registry_reference reference;
