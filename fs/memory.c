@@ -30,6 +30,7 @@ struct memory {
     size_t spare_count;
     struct memory_ticket *first; // waiting, oldest first
     struct memory_ticket **last_next;
+    bool was_asked;     // since the last memory_sweep
     uint64_t passed_by; // bytes granted to others since `first` is the oldest
     void (*shortage)(void *context);
     void *context;
@@ -53,12 +54,17 @@ static void drop_spare_locked(struct memory *memory, size_t index)
     memory->spares[index] = memory->spares[--memory->spare_count];
 }
 
+static void drop_spares_locked(struct memory *memory)
+{
+    while (memory->spare_count)
+        drop_spare_locked(memory, 0);
+}
+
 void memory_free(struct memory *memory)
 {
     if (!memory)
         return;
-    while (memory->spare_count)
-        drop_spare_locked(memory, 0);
+    drop_spares_locked(memory);
     pthread_mutex_destroy(&memory->lock);
     free(memory);
 }
@@ -118,6 +124,7 @@ static void *take_spare_locked(struct memory *memory, size_t size)
 // NULL.
 static bool reserve_locked(struct memory *memory, size_t size, void **ret_spare)
 {
+    memory->was_asked = true;
     if (memory->used + size > memory->ceiling)
         return false;
     *ret_spare = take_spare_locked(memory, size);
@@ -296,4 +303,15 @@ void memory_give_back(struct memory *memory, void *bytes, size_t size)
     memory->used -= size;
     pthread_mutex_unlock(&memory->lock);
     grant(memory);
+}
+
+uint64_t memory_sweep(struct memory *memory)
+{
+    pthread_mutex_lock(&memory->lock);
+    if (!memory->was_asked)
+        drop_spares_locked(memory);
+    memory->was_asked = false;
+    uint64_t kept_bytes = memory->spare_bytes;
+    pthread_mutex_unlock(&memory->lock);
+    return kept_bytes;
 }

@@ -46,3 +46,6 @@ void *memory_try(struct memory *memory, size_t size);
 // Blocks. NULL when the call is cancelled or malloc failed.
 void *memory_wait(struct memory *memory, struct call *call, size_t size);
 void memory_give_back(struct memory *memory, void *bytes, size_t size);
+// Frees what is kept to be used again, if nothing was asked for since the last time; how much is
+// kept afterwards, in bytes.
+uint64_t memory_sweep(struct memory *memory);

@@ -291,7 +291,8 @@ static int open_rooms(struct service *service, struct err *err)
         error =
             readers_new(service->client, service->memory, service->clock, &service->readers, err);
     if (error == 0)
-        error = sweeper_new(service->tree, service->virtuals, &service->sweeper, err);
+        error =
+            sweeper_new(service->tree, service->virtuals, service->memory, &service->sweeper, err);
     return error;
 }
 

@@ -18,6 +18,7 @@ enum {
 struct sweeper {
     struct tree *tree;
     struct virtuals *virtuals;
+    struct memory *memory;
     pthread_t thread;
     pthread_mutex_t lock; // guards what follows
     pthread_cond_t ends;
@@ -45,6 +46,7 @@ static void *sweep(void *context)
         pthread_mutex_unlock(&sweeper->lock);
         tree_sweep(sweeper->tree);
         virtuals_sweep(sweeper->virtuals);
+        (void)memory_sweep(sweeper->memory);
         if (mallinfo2().fordblks > UNUSED_MAX)
             malloc_trim(0);
         pthread_mutex_lock(&sweeper->lock);
@@ -54,8 +56,8 @@ static void *sweep(void *context)
     return NULL;
 }
 
-int sweeper_new(struct tree *tree, struct virtuals *virtuals, struct sweeper **ret_sweeper,
-                struct err *err)
+int sweeper_new(struct tree *tree, struct virtuals *virtuals, struct memory *memory,
+                struct sweeper **ret_sweeper, struct err *err)
 {
     struct sweeper *sweeper = calloc(1, sizeof(*sweeper));
 
@@ -63,6 +65,7 @@ int sweeper_new(struct tree *tree, struct virtuals *virtuals, struct sweeper **r
         return err_no_memory(err);
     sweeper->tree = tree;
     sweeper->virtuals = virtuals;
+    sweeper->memory = memory;
     pthread_mutex_init(&sweeper->lock, NULL);
     call_wait_init(&sweeper->ends); // on the monotonic clock
     int error = pthread_create(&sweeper->thread, NULL, sweep, sweeper);

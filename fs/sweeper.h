@@ -3,13 +3,14 @@
 #pragma once
 
 #include "base/err.h"
+#include "memory.h"
 #include "tree.h"
 #include "virtual/virtual.h"
 
 enum { SWEEPER_EVERY_MS = 30 * 1000 };
 
 struct sweeper;
-// A thread of its own; tree and virtuals outlive it.
-int sweeper_new(struct tree *tree, struct virtuals *virtuals, struct sweeper **ret_sweeper,
-                struct err *err);
+// A thread of its own; what it sweeps outlives it.
+int sweeper_new(struct tree *tree, struct virtuals *virtuals, struct memory *memory,
+                struct sweeper **ret_sweeper, struct err *err);
 void sweeper_free(struct sweeper *sweeper); // accepts NULL

@@ -163,6 +163,17 @@ static void kept_buffers_count_and_make_room(void **state)
     memory_free(memory);
 }
 
+static void what_rests_is_given_back(void **state)
+{
+    (void)state;
+    size_t size = 1 << 20;
+    struct memory *memory = memory_new(4 * size);
+    memory_give_back(memory, memory_try(memory, size), size);
+    assert_int_equal(memory_sweep(memory), size); // it was used since the last time
+    assert_int_equal(memory_sweep(memory), 0);
+    memory_free(memory);
+}
+
 static void *give_back_later(void *argument)
 {
     struct asked *asked = argument;
@@ -212,6 +223,7 @@ int main(void)
         cmocka_unit_test_setup(a_withdrawn_request_lets_the_next_pass, reset),
         cmocka_unit_test_setup(memory_of_transfers_comes_off, reset),
         cmocka_unit_test_setup(kept_buffers_count_and_make_room, reset),
+        cmocka_unit_test_setup(what_rests_is_given_back, reset),
         cmocka_unit_test_setup(waiting_ends_with_a_buffer, reset),
         cmocka_unit_test_setup(waiting_ends_when_cancelled, reset),
     };
