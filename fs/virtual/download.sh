@@ -90,6 +90,7 @@ entry() {
 
 count_file() {
     files_chosen=$((files_chosen + 1))
+    [ "$sha256" != - ] || not_verified=$((not_verified + 1))
     found="$found $name"
     [ -e "$name" ] || bytes_missing=$((bytes_missing + size - $(size_of "$part")))
 }
@@ -382,7 +383,7 @@ main() {
     read_arguments "$@"
     trap 'complain "stopped; run it again to go on"; exit 130' INT TERM HUP
     find_programs
-    outcome=0 found='' files_chosen=0 bytes_missing=0
+    outcome=0 found='' files_chosen=0 not_verified=0 bytes_missing=0
     step=count_file
     files
     for each in $chosen; do
@@ -401,7 +402,11 @@ main() {
     files
     [ "$action" = take_file ] || exit 0
     [ "$outcome" = 0 ] || give_up "not everything is here and verified: see above"
-    say "All is here and verified: $files_chosen of $files_chosen."
+    if [ "$not_verified" = 0 ]; then
+        say "All is here and verified: $files_chosen of $files_chosen."
+    else
+        say "All is here: $files_chosen of $files_chosen, of which $not_verified NOT VERIFIED."
+    fi
 }
 
 main "$@"

@@ -236,7 +236,9 @@ def test_unknown_hashes_are_an_error_and_odd_names_only_names(desk, mount, s3, b
         assert sorted((here.files / name).read_bytes() for name in here.names()) == \
             sorted(name.encode() for name in ODD_NAMES)
         assert all(re.fullmatch(r"[A-Za-z0-9._+-]+", name) for name in here.names())
-        assert done.stdout.count("NOT VERIFIED") == len(ODD_NAMES)
+        *each, last = done.stdout.splitlines()
+        assert "\n".join(each).count("NOT VERIFIED") == len(ODD_NAMES)
+        assert last == "All is here: %d of %d, of which %d NOT VERIFIED." % (3 * (len(ODD_NAMES),))
 
 
 @pytest.mark.semantics(573)
