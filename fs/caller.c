@@ -112,6 +112,7 @@ bool caller_has_open(pid_t thread_id, uint64_t inode_number)
     DIR *descriptors = opendir(name);
     bool has_open = false;
     const struct dirent *entry;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread has this stream
     while (descriptors && !has_open && (entry = readdir(descriptors))) {
         snprintf(name, sizeof(name), "fdinfo/%s", entry->d_name);
         has_open = entry->d_name[0] != '.' && read_file(thread_id, name, info) &&
@@ -119,5 +120,20 @@ bool caller_has_open(pid_t thread_id, uint64_t inode_number)
     }
     if (descriptors)
         closedir(descriptors);
+    return has_open;
+}
+
+bool caller_anybody_has_open(uint64_t inode_number)
+{
+    DIR *processes = opendir("/proc");
+    bool has_open = false;
+    const struct dirent *entry;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread has this stream
+    while (processes && !has_open && (entry = readdir(processes))) {
+        pid_t process = (pid_t)strtol(entry->d_name, NULL, 10);
+        has_open = process > 0 && caller_has_open(process, inode_number);
+    }
+    if (processes)
+        closedir(processes);
     return has_open;
 }

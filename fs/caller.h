@@ -24,3 +24,6 @@ bool caller_was_killed(pid_t thread_id);
 // copy of its descriptor after each `echo >&3`. false where it cannot be told (another user's
 // process).
 bool caller_has_open(pid_t thread_id, uint64_t inode_number);
+// Whether any process has: a child that was given the file may write into it long after. Processes
+// of which it cannot be told are taken for having it not. Looks at all that there are.
+bool caller_anybody_has_open(uint64_t inode_number);

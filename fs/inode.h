@@ -48,7 +48,7 @@ struct inode {
     // Set by whoever has it open for writing.
     atomic_bool is_written;             // WRITER, and an OBJECT of inode_to_write
     atomic_uint_least64_t written_size; // then st_size
-    atomic_bool is_touched;             // its times were set meanwhile
+    atomic_bool is_touched; // its times were set, or its last holder closes it: complete
 
     // OBJECT: the kernel may go on leading its name here, for list_ttl (a listing gave it the
     // entry).

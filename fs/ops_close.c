@@ -50,11 +50,27 @@ static void closed_empty(fuse_req_t req, struct handle *handle)
     pthread_mutex_unlock(&handle->writing.lock);
 }
 
+// Whether nobody can write into it any more, so that whoever closes it is to hear what became of it
+// though it is empty. A shell closes a file before it lets a program write into it.
+static bool is_closed_for_good(fuse_req_t req, struct handle *handle)
+{
+    pid_t thread = fuse_req_ctx(req)->pid;
+    pid_t process = handle->writing.process;
+    pthread_mutex_lock(&handle->writing.lock);
+    bool is_empty = handle->writing.is_fresh && !handle->writing.writer &&
+                    !path_is_reference_file(handle->inode->name);
+    pthread_mutex_unlock(&handle->writing.lock);
+    return is_empty && process && caller_process(thread) == process && !caller_was_killed(thread) &&
+           !caller_anybody_has_open(handle->inode->number);
+}
+
 static void flush(fuse_req_t req, struct handle *handle, bool is_close)
 {
     const struct inode *inode = handle->inode;
     struct writer *writer = NULL;
     struct err err = {0};
+    if (handle->kind == HANDLE_WRITER && is_close && is_closed_for_good(req, handle))
+        atomic_store(&handle->inode->is_touched, true);
     if (handle->kind == HANDLE_WRITER &&
         get_writer_of_empty(req, handle, atomic_load(&inode->is_touched), false, &writer, &err) <
             0) {

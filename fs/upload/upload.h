@@ -50,7 +50,7 @@ struct upload_request {
     // nobody has it open any more ...
     bool is_fresh;
     bool is_last;    // nobody has it open any more: it is released next
-    bool is_touched; // ... or when it is closed (a shell also closes before it lets a child write)
+    bool is_touched; // ... or when it is closed (else a child may write into it later)
     // Nobody had made it before: its maker's scratch if it stays empty, or ...
     bool is_exclusive;
     bool is_read_too; // ... is read as well
