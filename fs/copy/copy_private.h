@@ -53,8 +53,9 @@ struct copy {
 
     // While it runs: the tasks'.
     struct s3_head source_head;
-    struct record *source_record; // or NULL
-    bool is_unchanged;            // the very same stands there
+    struct record *source_record;      // or NULL
+    bool is_unchanged;                 // the very same stands there ...
+    char unchanged_etag[S3_ETAG_SIZE]; // ... as this version
     bool has_upload;
     struct s3_upload upload;
     char token[COMPLETION_TOKEN_SIZE];

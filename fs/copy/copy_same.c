@@ -2,9 +2,7 @@
 #include "copy.h"
 
 #include "../publish/image.h"
-#include "base/log.h"
 
-#include <errno.h>
 #include <string.h>
 
 static bool is_same_metadata(const struct copy_side *a, const struct copy_side *b, const char *name)
@@ -37,32 +35,22 @@ static bool is_same_origin(const struct copy_side *a, const struct copy_side *b)
            is_etag(a->head->etag, right) || is_etag(left, right);
 }
 
-// NULL where there is none, or it cannot be had. *ret_loaded is the caller's.
-static const struct record *find_record(const struct store_place *place, struct call *call,
-                                        const struct copy_side *side, struct record **ret_loaded)
+static bool find_sha256(const struct store_place *place, struct call *call,
+                        const struct copy_side *side, char ret_sha256[SHA256_HEX_SIZE])
 {
-    struct err err = {0};
-    if (side->record)
-        return side->record;
-    int error = record_load(place->client, call, place->prefix, side->key, side->head->etag,
-                            ret_loaded, &err);
-    if (error < 0 && error != -ENOENT)
-        log_err(LOG_LEVEL_INFO, "a record is left aside", &err, "key", side->key, NULL);
-    return error < 0 ? NULL : *ret_loaded;
+    uint64_t size_bytes = side->head->size_bytes;
+    if (!side->record || side->record->size_bytes != size_bytes)
+        return store_place_sha256(place, call, side->key, side->head->etag, size_bytes, ret_sha256);
+    memcpy(ret_sha256, side->record->sha256, SHA256_HEX_SIZE);
+    return true;
 }
 
 static bool is_same_sha256(const struct store_place *place, struct call *call,
                            const struct copy_side *a, const struct copy_side *b)
 {
-    struct record *loaded[2] = {NULL, NULL};
-    const struct record *left = find_record(place, call, a, &loaded[0]);
-    const struct record *right = left ? find_record(place, call, b, &loaded[1]) : NULL;
-    bool is_same = left && right && left->size_bytes == a->head->size_bytes &&
-                   right->size_bytes == b->head->size_bytes &&
-                   strcmp(left->sha256, right->sha256) == 0;
-    record_free(loaded[0]);
-    record_free(loaded[1]);
-    return is_same;
+    char left[SHA256_HEX_SIZE], right[SHA256_HEX_SIZE];
+    return find_sha256(place, call, a, left) && find_sha256(place, call, b, right) &&
+           strcmp(left, right) == 0;
 }
 
 bool copy_is_same(const struct store_place *place, struct call *call, const struct copy_side *a,

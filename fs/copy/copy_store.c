@@ -73,11 +73,13 @@ static int other_stands(const struct copy *copy, const struct s3_head *head, str
 
 static int judge(void *context, struct call *call, const struct s3_head *head, struct err *err)
 {
-    const struct copy *copy = context;
+    struct copy *copy = context;
     const struct copy_side source = {copy->source.key, &copy->source_head, copy->source_record};
     const struct copy_side other = {copy->key, head, NULL};
-    if (copy_is_same(place_of(copy), call, &source, &other))
+    if (copy_is_same(place_of(copy), call, &source, &other)) {
+        memcpy(copy->unchanged_etag, head->etag, S3_ETAG_SIZE);
         return 1;
+    }
     return store_place_may_replace(place_of(copy), copy->directory) ? 0
                                                                     : other_stands(copy, head, err);
 }
@@ -215,6 +217,28 @@ static void keep_record(struct copy *copy, struct record *record)
     record_cache_put(place_of(copy)->records, record);
 }
 
+// What stood there with the same bytes, another tool's perhaps, is known by what the source is.
+static void keep_missing_record(struct copy *copy)
+{
+    const struct store_place *place = place_of(copy);
+    struct record *there = NULL, *record = NULL;
+    struct err err = {0};
+    if (!copy->source_record)
+        return;
+    int error = record_load(place->client, &copy->closing_call, place->prefix, copy->key,
+                            copy->unchanged_etag, &there, &err);
+    record_free(there);
+    if (error != -ENOENT)
+        return;
+    if (make_record(copy, copy->unchanged_etag, &record, &err) == 0 &&
+        record_store(place->client, &copy->closing_call, place->prefix, record, &err) == 0) {
+        keep_record(copy, record);
+        return;
+    }
+    record_free(record);
+    log_err(LOG_LEVEL_WARN, "there already, but without a record", &err, "key", copy->key, NULL);
+}
+
 static int complete(struct copy *copy, struct err *err)
 {
     struct s3_head after = {0};
@@ -283,6 +307,8 @@ static void finish(struct copy *copy)
         else
             err = (struct err){0}; // an interrupt that came meanwhile undoes nothing
     }
+    if (copy->is_unchanged && err.errnum == 0)
+        keep_missing_record(copy);
     clean_up(copy);
     say(copy, &err);
     copy_is_done(copy);

@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <string.h>
 
-static bool is_same_image(const struct image *image, const struct record *record)
+bool image_is_recorded(const struct image *image, const struct record *record)
 {
     const struct registry_image *resolved = image->resolved;
-    return record->size_bytes == image->archive->size_bytes &&
+    return record->has_image && record->size_bytes == image->archive->size_bytes &&
            record->format == image->line->format &&
            strcmp(record->manifest_digest, registry_image_digest(resolved)) == 0 &&
            strcmp(record->platform, resolved->platforms) == 0 &&
@@ -49,7 +49,7 @@ void image_find_twin(struct image *image, struct call *call)
         return;
     for (size_t i = 0; i < image->runs.source_count; i++) {
         const struct record *record = image->runs.sources[i];
-        if (is_same_image(image, record) && is_first_copied(image, record) &&
+        if (image_is_recorded(image, record) && is_first_copied(image, record) &&
             store_binds_copies(image, call, record))
             image->twin = record;
     }

@@ -15,6 +15,8 @@
 
 // After layer_index_find and planning: sets image->twin where there is one that may be used.
 void image_find_twin(struct image *image, struct call *call);
+// Whether the record is of this image's tarball, in this format.
+bool image_is_recorded(const struct image *image, const struct record *record);
 // After the pump: ESTALE where the image's SHA-256 is not what the twin's record says.
 int image_check_twin(const struct image *image, struct err *err);
 // For completion.h: what is copied. All point into the image, the metadata and each other.

@@ -5,7 +5,9 @@
 #include "../memory.h"
 #include "../scratch.h"
 #include "../tree.h"
+#include "base/call.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "claim.h"
 #include "intents.h"
@@ -15,6 +17,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct store_place { // of one mount; the service's, which outlives who works with it
     struct s3_client *client;
@@ -38,3 +41,8 @@ bool store_place_may_replace(const struct store_place *place, const char *direct
 int store_place_refuse(const char *directory, const char *name, struct err *err);
 // How such a sentence ends.
 const char *store_place_remedy(const char *directory);
+
+// The SHA-256 of one version of an object: its record's or, where it has none, that of its bytes,
+// all of which are read then. false where it cannot be had.
+bool store_place_sha256(const struct store_place *place, struct call *call, const char *key,
+                        const char *etag, uint64_t size_bytes, char ret_sha256[SHA256_HEX_SIZE]);

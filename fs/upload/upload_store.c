@@ -178,33 +178,29 @@ static int put(struct upload *upload, struct err *err)
 
 // ---- a file of many ----------------------------------------------------------------------------
 
-// Files of many parts are told apart by the SHA-256 of a record or, where there is none, by ETag,
-// which is the same for the same bytes cut in the same way.
+// Files of many parts are told apart by ETag, which is the same for the same bytes cut in the same
+// way, and else by their SHA-256.
 static bool is_same_file(struct upload *upload, struct call *call, const struct s3_head *head)
 {
-    const struct store_place *place = place_of(upload);
-    char etag[S3_ETAG_SIZE], sha256[SHA256_HEX_SIZE];
-    struct record *record = NULL;
-    struct err ignored = {0};
+    char etag[S3_ETAG_SIZE], own[SHA256_HEX_SIZE], other[SHA256_HEX_SIZE];
     if (head->size_bytes != upload->size_bytes)
         return false;
     if (s3_multipart_etag(upload->parts, upload->part_count, etag) &&
         record_etag_equal(etag, head->etag))
         return true;
-    if (record_load(place->client, call, place->prefix, upload->key, head->etag, &record,
-                    &ignored) < 0)
-        return false;
-    sha256_final_hex(&upload->sha256, sha256);
-    bool is_same = record->size_bytes == head->size_bytes && strcmp(record->sha256, sha256) == 0;
-    record_free(record);
-    return is_same;
+    sha256_final_hex(&upload->sha256, own);
+    return store_place_sha256(place_of(upload), call, upload->key, head->etag, head->size_bytes,
+                              other) &&
+           strcmp(own, other) == 0;
 }
 
 static int judge(void *context, struct call *call, const struct s3_head *head, struct err *err)
 {
     struct upload *upload = context;
-    if (is_same_file(upload, call, head))
+    if (is_same_file(upload, call, head)) {
+        store_missing_record(upload, head->etag);
         return 1;
+    }
     return may_replace(upload) ? 0 : store_place_refuse(upload->directory, upload->name, err);
 }
 

@@ -67,6 +67,21 @@ def check_nothing_left(there):
                "the tidying")
 
 
+@pytest.mark.semantics(427, 428)
+def test_what_another_tool_stored_is_the_same_by_its_bytes(line, s3):
+    there = line.there
+    s3.put_object(Bucket=there.bucket, Key="c/x.tar", Body=there.object("b/x.tar"))
+    s3.put_object(Bucket=there.bucket, Key="c/y.tar", Body=b"y" * len(there.object("b/x.tar")))
+    wait_until(lambda: (there.path / "c/y.tar").exists(), 30)
+    assert there.run("cp", "b/x.tar", "c/x.tar").returncode == 0
+    built, known = row(there, "b", "x.tar"), row(there, "c", "x.tar")
+    for column in ("size", "sha256", "image", "digest", "platform"):
+        assert built[column] == known[column]
+    assert there.publish("c", line.reference + " x.tar").returncode == 0
+    assert there.why("c")[0] == "unchanged"
+    assert "File exists" in there.run("cp", "b/x.tar", "c/y.tar").stderr
+
+
 @pytest.mark.semantics(426, 427, 428)
 def test_promotion(line, s3):
     there = line.there

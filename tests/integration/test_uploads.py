@@ -48,15 +48,43 @@ def test_cp_stores_every_byte(there, size):
     assert there.run("cmp", file, "b/notes.bin").returncode == 0
 
 
-def test_the_same_bytes_again_bring_the_missing_sha256(there, s3):
+@pytest.mark.parametrize("size", [5000, 17 * MIB])
+def test_the_same_bytes_again_bring_the_missing_sha256(there, s3, size):
     """Another tool had stored them."""
-    file = local(there, "notes.pdf", 5000)
+    file = local(there, "notes.pdf", size)
     s3.put_object(Bucket=there.bucket, Key="b/notes.pdf", Body=file.read_bytes())
     wait_until(lambda: (there.path / "b/notes.pdf").exists(), 60)
     assert there.rows("b/urls.tsv")[0]["sha256"] == "-"
     assert there.run("cp", file, "b/").returncode == 0
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     wait_until(lambda: there.rows("b/urls.tsv")[0]["sha256"] == sha256, 20)
+    other = local(there, "other", size, 2)
+    assert "File exists" in there.run("cp", other, "b/notes.pdf").stderr
+
+
+@pytest.mark.semantics(301)
+def test_cp_of_an_empty_file_says_what_became_of_it(mount):
+    there = mount(overwrite=True)
+    (there.path / "releases/v1").mkdir()
+    empty, full = local(there, "empty", 0), local(there, "full", 1000)
+    for directory, status, size in ("b", 0, 0), ("releases/v1", 1, 1000):
+        (there.path / directory).mkdir(exist_ok=True)
+        assert there.run("cp", full, directory + "/x").returncode == 0
+        assert there.run("cp", empty, directory + "/x").returncode == status
+        assert len(there.object(directory + "/x")) == size
+    assert there.run("cp", empty, "b/new").returncode == 0 and there.object("b/new") == b""
+
+
+def test_an_empty_file_that_somebody_has_open_is_not_complete(there):
+    """Its opener has closed it, and its child writes into it."""
+    script = ("import subprocess\n"
+              "log = open('b/log', 'wb')\n"
+              "child = subprocess.Popen('sleep 0.3; echo late', shell=True, stdout=log)\n"
+              "log.close()\n"
+              "child.wait()\n")
+    assert there.run("/usr/bin/python3", "-c", script).returncode == 0
+    wait_until(lambda: "b/log" in there.keys(), 60)
+    assert there.object("b/log") == b"late\n"
 
 
 @pytest.mark.parametrize("script", [
