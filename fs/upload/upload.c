@@ -348,10 +348,11 @@ static int check_write_locked(struct upload *upload, uint64_t offset, struct err
     if (has_failed_locked(upload))
         return -upload->err.errnum;
     if (!is_taking_locked(upload))
-        return err_set(err, EIO,
-                       "%s was stored when the process that opened it closed it; what is written "
-                       "afterwards has no place to go",
-                       upload->name);
+        return err_set(
+            err, EIO,
+            "%s was stored when the process that opened it closed it, or asked for it to "
+            "be durable (fsync); what is written afterwards has no place to go",
+            upload->name);
     if (upload->write.reply)
         return -EBUSY;
     if (offset != upload->size_bytes &&
@@ -364,6 +365,13 @@ static int check_write_locked(struct upload *upload, uint64_t offset, struct err
     return 0;
 }
 
+// Of a file that is stored: its own failures are told of in the end, and that has passed.
+static void tell_late(const struct upload *upload, const struct err *err)
+{
+    log_err(LOG_LEVEL_WARN, "written too late", err, "key", upload->key, NULL);
+    status_refused(upload->engine->place->status, upload->directory, upload->name, "-", err->text);
+}
+
 static void take_write(struct writer *writer, uint64_t offset, const void *bytes, size_t size,
                        writer_reply reply, void *context)
 {
@@ -371,6 +379,8 @@ static void take_write(struct writer *writer, uint64_t offset, const void *bytes
     struct err err = {0};
     pthread_mutex_lock(&upload->lock);
     int error = check_write_locked(upload, offset, &err);
+    bool is_late = error == -EIO && err.errnum && !upload->is_late_told;
+    upload->is_late_told |= is_late;
     uint8_t *copy = malloc(size ? size : 1);
     if (error == 0 && !copy)
         error = err_no_memory(&err);
@@ -389,6 +399,8 @@ static void take_write(struct writer *writer, uint64_t offset, const void *bytes
         upload->write.is_taken = false;
     }
     go_on_and_unlock(upload);
+    if (is_late)
+        tell_late(upload, &err);
     if (error < 0)
         reply(context, error);
 }

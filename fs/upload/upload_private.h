@@ -68,6 +68,7 @@ struct upload {
     bool is_exclusive;
     bool is_read_too;
     bool is_released;
+    bool is_late_told;     // that bytes came when it was stored
     struct piece *filling; // NULL: none yet
     struct piece *spare;   // the next one
     bool is_asking;        // for the spare's memory

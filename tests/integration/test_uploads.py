@@ -75,6 +75,20 @@ def test_cp_of_an_empty_file_says_what_became_of_it(mount):
     assert there.run("cp", empty, "b/new").returncode == 0 and there.object("b/new") == b""
 
 
+@pytest.mark.semantics(315)
+def test_fsync_stores_the_file(there):
+    file = os.open(there.path / "b/log", os.O_WRONLY | os.O_CREAT)
+    os.write(file, b"one")
+    os.fsync(file)
+    assert there.object("b/log") == b"one"
+    with pytest.raises(OSError) as refused:
+        os.write(file, b"two")
+    os.close(file)
+    assert refused.value.errno == errno.EIO and there.object("b/log") == b"one"
+    wait_until(lambda: there.rows("b/status.tsv"), 20)
+    assert "(fsync)" in there.why("b")[1]
+
+
 def test_an_empty_file_that_somebody_has_open_is_not_complete(there):
     """Its opener has closed it, and its child writes into it."""
     script = ("import subprocess\n"
