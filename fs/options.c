@@ -162,7 +162,7 @@ static int take_letters(int argc, char **argv, int *i, struct options *options, 
                 return err_set(err, EINVAL, "-o needs options behind it");
             return take_words(argv[++*i], options, err);
         default:
-            return err_set(err, EINVAL, "unknown option -%c", *c);
+            return err_set(err, EINVAL, "unknown option '%.100s'", argv[*i]);
         }
     }
     return 0;
