@@ -322,6 +322,7 @@ def test_allow_other_with_default_permissions(mount, x_tar):
 @pytest.mark.semantics(803)
 def test_others_may_not_use_it_otherwise(mount, x_tar):
     there = mount()
+    assert (there.path / x_tar).exists()
     for above in there.path.parents[:4]:
         if above != pathlib.Path("/tmp") and above != pathlib.Path("/"):
             above.chmod(above.stat().st_mode | 0o055)

@@ -252,6 +252,10 @@ class Ceph:
         return json.loads(run(["ceph", "--admin-daemon", socket, "perf", "dump"])
                           )["osd"]["stat_bytes_used"]
 
+    def collect(self):
+        """Frees what was deleted, or leaves it to the gateway where that is at it just now."""
+        self._radosgw_admin("gc", "process", "--include-all")
+
     def limit_bucket(self, bucket, size_bytes):
         """Gives the bucket a quota; None takes it away."""
         quota = "--quota-scope=bucket", "--bucket=" + bucket
