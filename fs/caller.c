@@ -70,7 +70,7 @@ static const char *stat_field(const char *stat, int number)
 }
 
 // ptrace(2)'s "access mode checking", of which this link asks what /proc/TID/stat does.
-static bool may_trace(pid_t thread_id)
+bool caller_may_be_seen(pid_t thread_id)
 {
     char path[64], target[1];
     snprintf(path, sizeof(path), "/proc/%d/exe", (int)thread_id);
@@ -93,7 +93,7 @@ bool caller_was_killed(pid_t thread_id)
         return true;
     // The exit code is shown as 0 to whom the kernel would not let trace it. The bit is of the
     // thread: exit(3) in one thread sets it in all others, too.
-    return (bits & PF_SIGNALED) && !may_trace(thread_id);
+    return (bits & PF_SIGNALED) && !caller_may_be_seen(thread_id);
 }
 
 // "flags:\t0100001\n" (octal) and "ino:\t..." of /proc/TID/fdinfo/N.

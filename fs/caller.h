@@ -20,6 +20,9 @@ pid_t caller_process(pid_t thread_id);
 // finished writing. Of another user's process the kernel says less: then true also for a program of
 // several threads that ends without having closed its files. false where it cannot be told.
 bool caller_was_killed(pid_t thread_id);
+// Whether proc(5) lets this program see what files that thread has open: not so of another user's,
+// unless it may trace it (ptrace(2)).
+bool caller_may_be_seen(pid_t thread_id);
 // Whether that thread's process has a file of this inode number open for writing: a shell closes a
 // copy of its descriptor after each `echo >&3`. false where it cannot be told (another user's
 // process).

@@ -61,7 +61,7 @@ static bool is_closed_for_good(fuse_req_t req, struct handle *handle)
                     !path_is_reference_file(handle->inode->name);
     pthread_mutex_unlock(&handle->writing.lock);
     return is_empty && process && caller_process(thread) == process && !caller_was_killed(thread) &&
-           !caller_anybody_has_open(handle->inode->number);
+           caller_may_be_seen(thread) && !caller_anybody_has_open(handle->inode->number);
 }
 
 static void flush(fuse_req_t req, struct handle *handle, bool is_close)
