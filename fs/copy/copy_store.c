@@ -267,13 +267,8 @@ static int complete(struct copy *copy, struct err *err)
 
 static void clean_up(struct copy *copy)
 {
-    struct err err = {0};
-    bool remains = copy->has_upload &&
-                   completion_abort(place_of(copy), &copy->closing_call, &copy->upload, &err) < 0;
-    if (remains)
-        log_err(LOG_LEVEL_WARN,
-                "an upload could not be aborted: the bucket's lifecycle rule will have to", &err,
-                "key", copy->key, NULL);
+    bool remains =
+        copy->has_upload && completion_give_up(place_of(copy), &copy->closing_call, &copy->upload);
     write_intent_end(copy->intent, &copy->closing_call, remains);
     tree_forget(place_of(copy)->tree, copy->directory);
 }

@@ -48,6 +48,18 @@ int completion_abort(const struct store_place *place, struct call *call,
     }
 }
 
+bool completion_give_up(const struct store_place *place, struct call *call,
+                        const struct s3_upload *upload)
+{
+    struct err err = {0};
+    if (completion_abort(place, call, upload, &err) == 0)
+        return false;
+    log_err(LOG_LEVEL_WARN,
+            "an upload could not be aborted: the bucket's lifecycle rule will have to", &err, "key",
+            upload->key, NULL);
+    return true;
+}
+
 // 1, 0 or below, as completion_judge says; 0 also where nothing stands there.
 static int look_at_name(struct completion *completion, struct call *call, struct err *err)
 {

@@ -57,6 +57,10 @@ int completion_begin(const struct store_place *place, struct write_intent *inten
 int completion_abort(const struct store_place *place, struct call *call,
                      const struct s3_upload *upload, struct err *err);
 
+// The same, where nobody is told but the log: whether it remains.
+bool completion_give_up(const struct store_place *place, struct call *call,
+                        const struct s3_upload *upload);
+
 // EEXIST where something else stands there; EBUSY where another's claim on the name did not end.
 int completion_run(struct completion *completion, struct call *call, struct err *err);
 // Afterwards, when nobody waits any more: gives up what others may wait for.

@@ -232,20 +232,13 @@ static int complete_parts(struct upload *upload, struct completion *completion, 
 
 static void clean_up(struct upload *upload)
 {
-    struct err err = {0};
-    bool remains = false;
     while (upload->waiting) {
         struct piece *piece = upload->waiting;
         upload->waiting = piece->next;
         piece_free(piece);
     }
-    if (upload->parts_state == UPLOAD_PARTS_BEGUN)
-        remains =
-            completion_abort(place_of(upload), &upload->closing_call, &upload->store, &err) < 0;
-    if (remains)
-        log_err(LOG_LEVEL_WARN,
-                "an upload could not be aborted: the bucket's lifecycle rule will have to", &err,
-                "key", upload->key, NULL);
+    bool remains = upload->parts_state == UPLOAD_PARTS_BEGUN &&
+                   completion_give_up(place_of(upload), &upload->closing_call, &upload->store);
     write_intent_end(upload->intent, &upload->closing_call, remains);
     tree_forget(place_of(upload)->tree, upload->directory);
 }

@@ -60,14 +60,6 @@ static const char *kind(const struct snapshot_file *file)
     return snapshot_is_archive(file) ? "image" : "other";
 }
 
-static void append_sh_facts(const struct snapshot *snapshot, struct buf *script)
-{
-    append_title(snapshot, script, "title=", escape_shell_word);
-    append_fact(script, "build=", snapshot_place(snapshot), escape_shell_word);
-    append_fact(script, "host=", snapshot_host(snapshot), escape_shell_word);
-    append_fact(script, "whom=", whom(snapshot), escape_shell_word);
-}
-
 static void append_sh_file(const struct snapshot_file *file, struct buf *script)
 {
     char expires[CLOCK_RFC3339_SIZE];
@@ -79,14 +71,6 @@ static void append_sh_file(const struct snapshot_file *file, struct buf *script)
                sha256_of_file(file), mark(file), kind(file), expires, file->expires_ms / 1000);
     escape_shell_word(script, file->url);
     buf_append_char(script, '\n');
-}
-
-static void append_ps1_facts(const struct snapshot *snapshot, struct buf *script)
-{
-    append_title(snapshot, script, "$Title = ", escape_powershell_word);
-    append_fact(script, "$Build = ", snapshot_place(snapshot), escape_powershell_word);
-    append_fact(script, "$Server = ", snapshot_host(snapshot), escape_powershell_word);
-    append_fact(script, "$Whom = ", whom(snapshot), escape_powershell_word);
 }
 
 static void append_ps1_file(const struct snapshot_file *file, struct buf *script)
@@ -107,9 +91,19 @@ static void append_ps1_file(const struct snapshot_file *file, struct buf *script
 
 struct language {
     const char *script;
-    void (*append_facts)(const struct snapshot *snapshot, struct buf *script);
+    const char *title, *build, *server, *whom; // assignments
+    append_word append;
     void (*append_file)(const struct snapshot_file *file, struct buf *script);
 };
+
+static void append_facts(const struct snapshot *snapshot, const struct language *language,
+                         struct buf *script)
+{
+    append_title(snapshot, script, language->title, language->append);
+    append_fact(script, language->build, snapshot_place(snapshot), language->append);
+    append_fact(script, language->server, snapshot_host(snapshot), language->append);
+    append_fact(script, language->whom, whom(snapshot), language->append);
+}
 
 static int render(const struct snapshot *snapshot, const struct language *language,
                   struct buf *ret_bytes, struct err *err)
@@ -118,7 +112,7 @@ static int render(const struct snapshot *snapshot, const struct language *langua
     const char *files = strstr(language->script, FILES);
 
     buf_append(ret_bytes, language->script, (size_t)(facts - language->script));
-    language->append_facts(snapshot, ret_bytes);
+    append_facts(snapshot, language, ret_bytes);
     facts += strlen(FACTS);
     buf_append(ret_bytes, facts, (size_t)(files - facts));
     for (size_t i = 0; i < snapshot->file_count; i++)
@@ -133,14 +127,17 @@ static int render(const struct snapshot *snapshot, const struct language *langua
 
 int download_sh_render(const struct snapshot *snapshot, struct buf *ret_bytes, struct err *err)
 {
-    static const struct language sh = {download_sh, append_sh_facts, append_sh_file};
+    static const struct language sh = {
+        download_sh, "title=", "build=", "host=", "whom=", escape_shell_word, append_sh_file};
 
     return render(snapshot, &sh, ret_bytes, err);
 }
 
 int download_ps1_render(const struct snapshot *snapshot, struct buf *ret_bytes, struct err *err)
 {
-    static const struct language ps1 = {download_ps1, append_ps1_facts, append_ps1_file};
+    static const struct language ps1 = {download_ps1,   "$Title = ", "$Build = ",
+                                        "$Server = ",   "$Whom = ",  escape_powershell_word,
+                                        append_ps1_file};
 
     buf_append_text(ret_bytes, BYTE_ORDER_MARK);
     return render(snapshot, &ps1, ret_bytes, err);

@@ -2,8 +2,11 @@
 // after cmocka.h.
 #pragma once
 
+#include "base/scope.h"
 #include "fs/virtual/snapshot.h"
 #include "tests/unit/fs/record_fixture.h"
+
+#include <errno.h>
 
 #define FIXTURE_NOW_MS (FIXTURE_PUBLISHED_MS + 3600 * 1000) // 2026-11-21T02:16:33Z
 #define FIXTURE_EXPIRES_MS (FIXTURE_NOW_MS + 43080 * 1000)  // 2026-11-21T14:14:33Z
@@ -62,4 +65,17 @@ static inline void fixture_done(struct fixture *fixture)
 {
     record_free(fixture->records[0]);
     record_free(fixture->records[1]);
+}
+
+// What does not fit is refused.
+static inline void check_limit(int (*render)(const struct snapshot *snapshot, struct buf *ret_bytes,
+                                             struct err *err),
+                               size_t limit)
+{
+    struct fixture fixture;
+    auto_buf struct buf text = BUF_INIT(limit);
+    struct err err = {0};
+    fixture_init(&fixture);
+    assert_int_equal(render(&fixture.snapshot, &text, &err), -EFBIG);
+    fixture_done(&fixture);
 }

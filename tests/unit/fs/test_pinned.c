@@ -75,12 +75,7 @@ static void test_names_that_fit_no_line(void **state)
 static void test_limit(void **state)
 {
     (void)state;
-    struct fixture fixture;
-    auto_buf struct buf text = BUF_INIT(100);
-    struct err err = {0};
-    fixture_init(&fixture);
-    assert_int_equal(pinned_render(&fixture.snapshot, &text, &err), -EFBIG);
-    fixture_done(&fixture);
+    check_limit(pinned_render, 100);
 }
 
 int main(void)

@@ -85,12 +85,7 @@ static void test_hostile_names(void **state)
 static void test_limit(void **state)
 {
     (void)state;
-    struct fixture fixture;
-    auto_buf struct buf text = BUF_INIT(100);
-    struct err err = {0};
-    fixture_init(&fixture);
-    assert_int_equal(summary_render(&fixture.snapshot, &text, &err), -EFBIG);
-    fixture_done(&fixture);
+    check_limit(summary_render, 100);
 }
 
 int main(void)

@@ -66,12 +66,7 @@ static void test_no_files(void **state)
 static void test_limit(void **state)
 {
     (void)state;
-    struct fixture fixture;
-    auto_buf struct buf text = BUF_INIT(200);
-    struct err err = {0};
-    fixture_init(&fixture);
-    assert_int_equal(urls_render(&fixture.snapshot, &text, &err), -EFBIG);
-    fixture_done(&fixture);
+    check_limit(urls_render, 200);
 }
 
 int main(void)
