@@ -1,6 +1,6 @@
 // audit.h - who did what, and what became of it: one line of the log for each thing that is
-// published, stored, copied, deleted or renamed, or would have been, and for each hand-out of
-// links.
+// published, stored, copied, deleted, renamed or linked, or would have been, and for each hand-out
+// of links.
 //
 //     published audit=publish outcome=published uid=1000 pid=4711 path=b/x.tar reference=... ...
 //
@@ -20,13 +20,13 @@ struct audit_who {
 };
 
 struct audit {
-    const char *act;     // publish, store, copy, delete, rename, links
+    const char *act;     // publish, store, copy, delete, rename, symlink, links
     const char *outcome; // what it came to where it did not fail, such as "published"
     struct audit_who who;
     const char *path; // from the mount's root
     // What is not known, or has no meaning here, is left out: NULL.
     const char *from; // copy: the object; rename: path is the old name, and ...
-    const char *to;   // ... this the new one
+    const char *to;   // ... this the new one; symlink: targets, the old and the new one
     const char *file; // publish: the reference file's name
     const char *reference;
     const char *digest;

@@ -39,8 +39,8 @@ static char *object_key(const char *directory, const struct tree_entry *entry)
 {
     // The time too: the same bytes stored again have the same ETag, and ls shall show the new time.
     char *key = NULL;
-    int size = asprintf(&key, "o:%s:%" PRId64 ":%s/%s", entry->etag, entry->modified_ms, directory,
-                        entry->name);
+    int size = asprintf(&key, "%c:%s:%" PRId64 ":%s/%s", entry->is_symlink ? 'l' : 'o', entry->etag,
+                        entry->modified_ms, directory, entry->name);
     return size < 0 ? NULL : key;
 }
 
@@ -93,6 +93,7 @@ static void free_inode(struct inode *inode)
         return;
     rendering_unref(inode->rendering);
     free(inode->failure);
+    free(atomic_load(&inode->target));
     free(inode->etag);
     free(inode->name);
     free(inode->directory);
@@ -261,10 +262,11 @@ struct inode *inode_of_directory(struct inodes *inodes, const char *directory)
     return find_or_add(inodes, directory_key(directory), make(INODE_DIRECTORY, directory, ""));
 }
 
-struct inode *inode_of_object(struct inodes *inodes, const char *directory,
-                              const struct tree_entry *entry)
+static struct inode *inode_of_object(struct inodes *inodes, const char *directory,
+                                     const struct tree_entry *entry)
 {
-    struct inode *inode = make(INODE_OBJECT, directory, entry->name);
+    struct inode *inode =
+        make(entry->is_symlink ? INODE_SYMLINK : INODE_OBJECT, directory, entry->name);
     if (inode) {
         inode->size_bytes = entry->size_bytes;
         inode->modified_ms = entry->modified_ms;
@@ -277,9 +279,25 @@ struct inode *inode_of_object(struct inodes *inodes, const char *directory,
     return find_or_add(inodes, object_key(directory, entry), inode);
 }
 
+struct inode *inode_of_entry(struct inodes *inodes, const char *directory,
+                             const struct tree_entry *entry)
+{
+    if (!entry->is_directory)
+        return inode_of_object(inodes, directory, entry);
+    auto_free char *path = path_join(directory, entry->name);
+    return path ? inode_of_directory(inodes, path) : NULL;
+}
+
+void inode_set_target(struct inode *inode, const char *target)
+{
+    char *none = NULL, *copy = strdup(target);
+    if (copy && !atomic_compare_exchange_strong(&inode->target, &none, copy))
+        free(copy); // somebody else has read it, too
+}
+
 bool inode_shows(const struct inode *inode, const struct tree_entry *entry)
 {
-    return !entry->is_directory && inode->modified_ms == entry->modified_ms &&
+    return !entry->is_directory && !entry->is_symlink && inode->modified_ms == entry->modified_ms &&
            strcmp(inode->etag, entry->etag) == 0;
 }
 
@@ -411,6 +429,10 @@ void inode_stat(const struct inode *inode, const struct inode_style *style, stru
     if (inode->kind == INODE_DIRECTORY) {
         mode = S_IFDIR | style->directory_mode;
         ms = style->mounted_ms;
+    } else if (inode->kind == INODE_SYMLINK) {
+        mode = S_IFLNK | 0777;
+        size = inode->size_bytes;
+        ms = inode->modified_ms;
     } else if (inode->kind == INODE_RENDERING || inode->kind == INODE_LIVE) {
         mode |= inode->file->holds_links ? style->link_mode : style->file_mode;
         size = inode->rendering ? inode->rendering->size : 0;
@@ -440,6 +462,7 @@ void inode_stat(const struct inode *inode, const struct inode_style *style, stru
 bool inode_is_immutable(const struct inode *inode)
 {
     bool is_version = inode->kind == INODE_DIRECTORY || inode->kind == INODE_OBJECT ||
+                      inode->kind == INODE_SYMLINK ||
                       (inode->kind == INODE_RENDERING && inode->rendering);
     return is_version && !atomic_load(&inode->is_written);
 }

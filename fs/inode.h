@@ -1,13 +1,13 @@
 // inode.h - what the kernel knows by number: the table of inodes.
 //
-// An inode is an immutable version: a directory, one version of an object (key and ETag), one
-// rendering of a generated file. When a name shows something new, LOOKUP hands out another inode;
-// so bytes that the kernel has cached for an inode are right for ever, and nothing is ever
-// invalidated. While the kernel holds one, the same thing is found again under the same number (a
-// process's working directory stays what it is). Two kinds are different: a live file
-// (status.tsv), which is rendered anew by every open, and a writer's inode, which belongs to one
-// open for writing and is found by no name: a write that waits holds the inode's lock, and O_TRUNC
-// makes the kernel forget its size, which nobody else shall meet.
+// An inode is an immutable version: a directory, one version of an object (key and ETag) or of a
+// symbolic link, one rendering of a generated file. When a name shows something new, LOOKUP hands
+// out another inode; so bytes that the kernel has cached for an inode are right for ever, and
+// nothing is ever invalidated. While the kernel holds one, the same thing is found again under the
+// same number (a process's working directory stays what it is). Two kinds are different: a live
+// file (status.tsv), which is rendered anew by every open, and a writer's inode, which belongs to
+// one open for writing and is found by no name: a write that waits holds the inode's lock, and
+// O_TRUNC makes the kernel forget its size, which nobody else shall meet.
 //
 // The kernel's hold is counted in lookups; each function that hands out an inode counts one, for
 // the entry that is about to be replied (inode_forget takes it back if the reply did not get
@@ -27,6 +27,7 @@
 enum inode_kind {
     INODE_DIRECTORY,
     INODE_OBJECT,
+    INODE_SYMLINK,
     INODE_RENDERING,
     INODE_LIVE,
     INODE_WRITER,
@@ -35,12 +36,14 @@ enum inode_kind {
 struct inode {
     enum inode_kind kind;
     char *directory; // the directory it stands in; of a directory: its own path
-    char *name;      // of a file; "" for directories
+    char *name;      // of a file or link; "" for directories
     uint64_t number; // st_ino: the same for the same version on every mount, but for writers
 
-    uint64_t size_bytes;             // OBJECT
-    int64_t modified_ms;             // OBJECT
-    char *etag;                      // OBJECT, with quotes
+    uint64_t size_bytes;             // OBJECT, SYMLINK
+    int64_t modified_ms;             // OBJECT, SYMLINK
+    char *etag;                      // OBJECT, SYMLINK, with quotes
+    _Atomic(char *) target;          // SYMLINK; NULL: not read yet
+    atomic_bool has_told_refused;    // SYMLINK: the log knows that it is not followed
     const struct virtual_file *file; // RENDERING, LIVE
     struct rendering *rendering;     // RENDERING; NULL where it could not be made, and then
     struct err *failure;             // why: what open answers
@@ -77,8 +80,9 @@ struct inode *inode_of_id(struct inodes *inodes, uint64_t id);
 
 // Each hands out one lookup. NULL on no memory.
 struct inode *inode_of_directory(struct inodes *inodes, const char *directory);
-struct inode *inode_of_object(struct inodes *inodes, const char *directory,
-                              const struct tree_entry *entry);
+// A directory, object or symbolic link, as its directory lists it.
+struct inode *inode_of_entry(struct inodes *inodes, const char *directory,
+                             const struct tree_entry *entry);
 struct inode *inode_of_rendering(struct inodes *inodes, const char *directory,
                                  const struct virtual_file *file, struct rendering *rendering);
 // A generated file that could not be rendered: shown with size 0.
@@ -87,6 +91,10 @@ struct inode *inode_of_failure(struct inodes *inodes, const char *directory,
 struct inode *inode_of_live(struct inodes *inodes, const char *directory,
                             const struct virtual_file *file);
 struct inode *inode_of_writer(struct inodes *inodes, const char *directory, const char *name);
+
+// Keeps a symbolic link's target, which is that of this very version. Out of memory, it is read
+// again.
+void inode_set_target(struct inode *inode, const char *target);
 
 // For one open for writing of what the inode shows: of the same version, found by no name.
 struct inode *inode_to_write(struct inodes *inodes, const struct inode *inode);

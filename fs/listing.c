@@ -2,6 +2,7 @@
 
 #include "base/scope.h"
 #include "path.h"
+#include "symlink.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -159,14 +160,15 @@ static struct tree_entry *add_entry(struct listing_builder *builder, const char 
     return entry;
 }
 
-static void add_object(struct listing_builder *builder, const char *name,
+static void add_object(struct listing_builder *builder, const char *name, size_t size,
                        const struct s3_object_info *object)
 {
-    struct tree_entry *entry = add_entry(builder, name, strlen(name));
+    struct tree_entry *entry = add_entry(builder, name, size);
     if (!entry) {
         builder->has_failed = true;
         return;
     }
+    entry->is_symlink = name[size] != '\0';
     entry->size_bytes = object->size_bytes;
     entry->modified_ms = object->modified_ms;
     entry->etag = keep(builder->listing, object->etag, strlen(object->etag));
@@ -201,10 +203,13 @@ void listing_add_page(struct listing_builder *builder, const struct s3_page *pag
         const char *name = name_of(builder, page->objects[i].key);
         if (name && name[0] == '\0')
             continue; // the directory's own marker
-        if (!name || !path_is_component(name, strlen(name)))
+        size_t size = name ? symlink_name_size(name, page->objects[i].size_bytes) : 0;
+        if (name && size == 0)
+            size = strlen(name);
+        if (!name || !path_is_component(name, size))
             listing->left_out_count++;
-        else if (!is_hidden(builder, name, strlen(name)))
-            add_object(builder, name, &page->objects[i]);
+        else if (!is_hidden(builder, name, size))
+            add_object(builder, name, size, &page->objects[i]);
     }
     for (size_t i = 0; i < page->prefix_count; i++) {
         const char *name = name_of(builder, page->prefixes[i]);
@@ -231,12 +236,14 @@ bool listing_is_in_store(const struct listing_builder *builder)
     return builder->is_in_store;
 }
 
-// By name, directories before files of the same name.
+// By name; of one name directories come first, symbolic links last.
 static int compare_entries(const void *a, const void *b)
 {
     const struct tree_entry *left = a, *right = b;
     int order = strcmp(left->name, right->name);
-    return order ? order : right->is_directory - left->is_directory;
+    if (order == 0)
+        order = right->is_directory - left->is_directory;
+    return order ? order : left->is_symlink - right->is_symlink;
 }
 
 static void drop_doubles(struct tree_listing *listing)
@@ -265,14 +272,18 @@ struct tree_listing *listing_finish(struct listing_builder *builder)
     if (listing->count)
         qsort(listing->entries, listing->count, sizeof(listing->entries[0]), compare_entries);
     drop_doubles(listing);
-    for (size_t i = 0; i < listing->count; i++)
-        listing->file_count += !listing->entries[i].is_directory;
+    for (size_t i = 0; i < listing->count; i++) {
+        const struct tree_entry *entry = &listing->entries[i];
+        listing->symlink_count += entry->is_symlink;
+        listing->file_count += !entry->is_directory && !entry->is_symlink;
+    }
     return listing;
 }
 
 static bool is_same_entry(const struct tree_entry *a, const struct tree_entry *b)
 {
-    if (strcmp(a->name, b->name) != 0 || a->is_directory != b->is_directory)
+    if (strcmp(a->name, b->name) != 0 || a->is_directory != b->is_directory ||
+        a->is_symlink != b->is_symlink)
         return false;
     return a->is_directory ||
            (a->size_bytes == b->size_bytes && a->modified_ms == b->modified_ms &&

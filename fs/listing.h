@@ -18,13 +18,15 @@ struct listing_builder *listing_begin(const char *directory, const char *list_pr
 void listing_abandon(struct listing_builder *builder); // accepts NULL
 
 // What the page holds below list_prefix. Names that are no component are left out and counted; a
-// key that is list_prefix itself (a directory marker) is not an entry.
+// key that is list_prefix itself (a directory marker) is not an entry. Objects of symbolic links
+// become entries under the links' names (symlink.h).
 void listing_add_page(struct listing_builder *builder, const struct s3_page *page);
 void listing_add_directory(struct listing_builder *builder, const char *name, size_t size);
 // Whether anything, nameable or not, was added from a page.
 bool listing_is_in_store(const struct listing_builder *builder);
 
-// Sorted; a directory wins over a file of its name, which is counted as left out. The builder is
+// Sorted; of one name a directory wins over a file, and a file over a symbolic link (which so hides
+// nothing that was published); what loses is counted as left out. The builder is
 // gone in either case. NULL on no memory.
 struct tree_listing *listing_finish(struct listing_builder *builder);
 

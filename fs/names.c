@@ -22,19 +22,25 @@ static bool is_generated(struct service *service, const struct tree_listing *lis
 
 // ---- removing ----------------------------------------------------------------------------------
 
+static char *key_of(struct service *service, const char *directory, const struct tree_entry *entry)
+{
+    return entry->is_symlink ? symlink_key(service->tree, directory, entry->name)
+                             : tree_key(service->tree, directory, entry->name);
+}
+
 static bool may_delete(struct service *service, pid_t process, const char *directory,
                        const struct tree_entry *entry)
 {
     if (service->options->may_delete || entry->is_directory)
         return service->options->may_delete;
-    auto_free char *key = tree_key(service->tree, directory, entry->name);
+    auto_free char *key = key_of(service, directory, entry);
     return key && scratch_is_made_by(service->scratch, process, key, entry->etag);
 }
 
 static int delete_object(struct service *service, struct call *call, const char *directory,
                          const struct tree_entry *entry, struct err *err)
 {
-    auto_free char *key = tree_key(service->tree, directory, entry->name);
+    auto_free char *key = key_of(service, directory, entry);
     if (!key)
         return err_no_memory(err);
     if (s3_object_delete(service->client, call, key, err) < 0 ||
@@ -42,7 +48,7 @@ static int delete_object(struct service *service, struct call *call, const char 
         return -err->errnum;
     // Without its object a record means nothing to anybody; one that stays behind is only litter.
     struct err ignored = {0};
-    if (!path_is_reference_file(entry->name) &&
+    if (!path_is_reference_file(entry->name) && !entry->is_symlink &&
         record_delete(service->client, call, service->options->prefix, key, entry->etag, &ignored) <
             0 &&
         ignored.errnum != ENOENT)
@@ -176,6 +182,10 @@ static int replace_file(struct service *service, struct call *call, const struct
     bool is_the_same = false;
     if (other->is_directory)
         return err_set(err, EISDIR, "%s is a directory", move->new_name);
+    if (other->is_symlink)
+        return err_set(err, EEXIST,
+                       "%s is a symbolic link, which no file replaces: remove it first",
+                       move->new_name);
     if (path_is_reference_file(move->new_name) && !path_is_under_releases(move->new_directory))
         return use_mv(err);
     if (store_place_may_replace(&service->place, move->new_directory))
@@ -186,23 +196,46 @@ static int replace_file(struct service *service, struct call *call, const struct
                        : store_place_refuse(move->new_directory, move->new_name, err);
 }
 
+// A symbolic link takes a new name, or that of another one.
+static int move_symlink(struct service *service, struct call *call, const struct names_move *move,
+                        const struct tree_entry *entry, const struct tree_entry *other,
+                        struct symlink_moved *ret_moved, struct err *err)
+{
+    if (other && other->is_directory)
+        return err_set(err, EISDIR, "%s is a directory", move->new_name);
+    if (other && !other->is_symlink)
+        return err_set(err, EEXIST,
+                       "%s is a file, which no symbolic link replaces: remove it first",
+                       move->new_name);
+    const struct symlink_move to = {
+        .from = {move->directory, move->name},
+        .to = {move->new_directory, move->new_name},
+        .etag = entry->etag,
+        .is_exclusive = move->is_exclusive,
+        .who = move->who,
+    };
+    return symlink_move(&service->place, call, &to, ret_moved, err);
+}
+
 static int replace(struct service *service, struct call *call, const struct names_move *move,
-                   const struct tree_entry *entry, struct err *err)
+                   const struct tree_entry *entry, struct symlink_moved *ret_moved, struct err *err)
 {
     auto_listing struct tree_listing *listing = NULL;
     if (tree_list(service->tree, call, move->new_directory, &listing, err) < 0)
         return -err->errnum;
     const struct tree_entry *other = tree_listing_find(listing, move->new_name);
+    if (other && move->is_exclusive)
+        return err_set(err, EEXIST, "%s is there already", move->new_name);
+    if (entry->is_symlink)
+        return move_symlink(service, call, move, entry, other, ret_moved, err);
     if (!other)
         return rename_file(service, call, move, entry, false, err);
-    if (move->is_exclusive)
-        return err_set(err, EEXIST, "%s is there already", move->new_name);
     return entry->is_directory ? replace_directory(service, call, move, other, err)
                                : replace_file(service, call, move, entry, other, err);
 }
 
 int names_move(struct service *service, struct call *call, const struct names_move *move,
-               bool *ret_is_moved, struct err *err)
+               struct names_moved *ret_moved, struct err *err)
 {
     auto_listing struct tree_listing *listing = NULL;
     if (service->options->is_read_only)
@@ -222,7 +255,7 @@ int names_move(struct service *service, struct call *call, const struct names_mo
         return err_set(err, ENOENT, "there is no such file");
     if (check_removable(service, call, move, entry, err) < 0)
         return -err->errnum;
-    int error = replace(service, call, move, entry, err);
-    *ret_is_moved = error == 0;
+    int error = replace(service, call, move, entry, &ret_moved->symlink, err);
+    ret_moved->is_moved = error == 0;
     return error;
 }

@@ -1,17 +1,19 @@
-// names.h - what becomes of names: rm and mv of files, mv of directories.
+// names.h - what becomes of names: rm and mv of files and symbolic links, mv of directories.
 //
 // A file is removed with its record; entries of the layer index that lead to it stay: they are
 // hints, looked at before they are believed, and the next publish of such a layer replaces them.
 //
 // Nothing is renamed in a bucket. A small file is put under its new name and removed
-// (small_copy.h); all else mv copies, inside the store, and then removes, and a rename only says
-// whether it may: mv removes what bears the new name *before* it copies, so that this is where
-// nothing may be silently replaced. See docs/decisions/renames.md.
+// (small_copy.h), and so is a symbolic link (symlink_object.h); all else mv copies, inside the
+// store, and then removes, and a rename only says whether it may: mv removes what bears the new
+// name *before* it copies, so that this is where nothing may be silently replaced. See
+// docs/decisions/renames.md.
 #pragma once
 
 #include "base/call.h"
 #include "base/err.h"
 #include "service.h"
+#include "symlink_object.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -30,11 +32,14 @@ struct names_move {
     bool is_exclusive; // RENAME_NOREPLACE
     struct audit_who who;
 };
-// *ret_is_moved: the old name is gone, also in the bucket.
+struct names_moved {              // zeroed by the caller
+    bool is_moved;                // the old name is gone, also in the bucket
+    struct symlink_moved symlink; // of a symbolic link; symlink_moved_done
+};
 // EXDEV where mv shall copy and remove. 0 also where the new name bore the very same file. EPERM
 // without allow_delete, but for an empty directory that was made here and a process's scratch file;
 // EEXIST where something else bears the new name and is not to be replaced; ENOENT, EISDIR,
 // ENOTDIR, ENOTEMPTY as rename(2). A few quick requests at most: the kernel keeps both directories
 // locked meanwhile.
 int names_move(struct service *service, struct call *call, const struct names_move *move,
-               bool *ret_is_moved, struct err *err);
+               struct names_moved *ret_moved, struct err *err);

@@ -4,6 +4,7 @@
 #include "caller.h"
 #include "misses.h"
 #include "path.h"
+#include "symlink.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -235,6 +236,9 @@ int ops_check_name(struct ops *ops, const char *directory, const char *name, str
         return err_set(err, EPERM, "%s holds this program's own objects", name);
     if (virtual_find(name))
         return err_set(err, EPERM, "%s is made by this program, it cannot be written", name);
+    if (symlink_is_object_name(name))
+        return err_set(err, EPERM, "a name that ends in %s is a symbolic link's: ln -s makes those",
+                       SYMLINK_SUFFIX);
     auto_free char *key = tree_key(ops->service->tree, directory, name);
     if (!key)
         return err_no_memory(err);
@@ -259,17 +263,6 @@ static int find_generated(struct ops *ops, struct call *call, const struct virtu
     else
         *ret_inode = inode_of_failure(ops->inodes, directory, file, &failure);
     rendering_unref(rendering);
-    return *ret_inode ? 0 : err_no_memory(err);
-}
-
-static int find_listed(struct ops *ops, const char *directory, const struct tree_entry *entry,
-                       struct inode **ret_inode, struct err *err)
-{
-    auto_free char *path = entry->is_directory ? path_join(directory, entry->name) : NULL;
-    if (path)
-        *ret_inode = inode_of_directory(ops->inodes, path);
-    else if (!entry->is_directory)
-        *ret_inode = inode_of_object(ops->inodes, directory, entry);
     return *ret_inode ? 0 : err_no_memory(err);
 }
 
@@ -306,7 +299,8 @@ static int find(struct ops *ops, struct call *call, const char *directory, const
     if (file && virtual_exists(ops->service->virtuals, file, listing))
         error = find_generated(ops, call, file, listing, ret_inode, err);
     else if (entry)
-        error = find_listed(ops, directory, entry, ret_inode, err);
+        error =
+            (*ret_inode = inode_of_entry(ops->inodes, directory, entry)) ? 0 : err_no_memory(err);
     else
         error = err_set(err, ENOENT, "there is no such file");
     tree_listing_unref(listing);
@@ -451,6 +445,7 @@ static void ops_init(void *userdata, struct fuse_conn_info *connection)
 const struct fuse_lowlevel_ops ops_table = {
     .init = ops_init,
     .lookup = ops_lookup,
+    .readlink = ops_readlink,
     .forget = ops_forget,
     .forget_multi = ops_forget_multi,
     .getattr = ops_getattr,

@@ -145,6 +145,13 @@ static bool add_unlooked(struct batch *batch, const char *name, uint64_t number,
     return add_plus(batch, name, &entry, next);
 }
 
+static mode_t type_of(const struct tree_entry *entry)
+{
+    if (entry->is_symlink)
+        return S_IFLNK;
+    return entry->is_directory ? S_IFDIR : S_IFREG;
+}
+
 static bool add_looked_up(struct batch *batch, const struct tree_entry *listed, off_t next)
 {
     struct ops *ops = batch->ops;
@@ -153,15 +160,10 @@ static bool add_looked_up(struct batch *batch, const struct tree_entry *listed, 
     if (batch->looked_up_count == BATCH_MAX ||
         !fits(batch, fuse_add_direntry_plus(batch->req, NULL, 0, listed->name, NULL, 0)))
         return false;
-    auto_free char *path = listed->is_directory ? path_join(directory, listed->name) : NULL;
-    struct inode *inode = NULL;
-    if (path)
-        inode = inode_of_directory(ops->inodes, path);
-    else if (!listed->is_directory)
-        inode = inode_of_object(ops->inodes, directory, listed);
+    struct inode *inode = inode_of_entry(ops->inodes, directory, listed);
     if (!inode)
         return add_unlooked(batch, listed->name, inode_number_of_entry(directory, listed),
-                            listed->is_directory ? S_IFDIR : S_IFREG, next, true);
+                            type_of(listed), next, true);
     batch->looked_up[batch->looked_up_count++] = inode;
     struct fuse_entry_param entry = ops_listed_entry(ops, inode);
     return add_plus(batch, listed->name, &entry, next);
@@ -186,8 +188,8 @@ static bool add_entry(struct batch *batch, size_t index, bool is_plus)
         return true;
     if (is_plus)
         return add_looked_up(batch, entry, next);
-    return add_plain(batch, entry->name, inode_number_of_entry(directory, entry),
-                     entry->is_directory ? S_IFDIR : S_IFREG, next);
+    return add_plain(batch, entry->name, inode_number_of_entry(directory, entry), type_of(entry),
+                     next);
 }
 
 static void read_directory(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *file,

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/fs.h>
 #include <stdlib.h>
+#include <string.h>
 
 // Valid replies: err.
 void ops_unlink(fuse_req_t req, fuse_ino_t parent_id, const char *name)
@@ -24,6 +25,20 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent_id, const char *name)
         ops_audit(req, is_removed ? "file removed" : "file not removed", error < 0 ? &err : NULL,
                   (struct audit){.act = "delete", .outcome = "deleted"}, parent->directory, name);
     fuse_reply_err(req, -error);
+}
+
+static void tell_switch(fuse_req_t req, const struct symlink_moved *moved, const char *directory,
+                        const char *name)
+{
+    bool is_same = strcmp(moved->target, moved->replaced) == 0;
+    ops_audit(req, is_same ? "symbolic link unchanged" : "symbolic link switched", NULL,
+              (struct audit){
+                  .act = "symlink",
+                  .outcome = is_same ? "unchanged" : "switched",
+                  .from = moved->replaced,
+                  .to = moved->target,
+              },
+              directory, name);
 }
 
 // mv falls back to copying and removing; exchanging and whiteouts have no such fallback.
@@ -44,18 +59,20 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent_id, const char *name, fuse_ino
         .is_exclusive = flags & RENAME_NOREPLACE,
         .who = ops_who(req),
     };
-    bool is_done = false;
+    struct names_moved moved = {0};
     int error = 0;
     if (flags & ~(unsigned)RENAME_NOREPLACE)
         error = err_set(&err, EINVAL, "names cannot be exchanged");
     else if ((!virtual_find(new_name) &&
               ops_check_name(ops_of(req), new_parent->directory, new_name, &err) < 0) ||
-             names_move(ops_of(req)->service, &blocking.call, &move, &is_done, &err) < 0)
+             names_move(ops_of(req)->service, &blocking.call, &move, &moved, &err) < 0)
         error = -err.errnum;
     ops_call_end(&blocking);
     auto_free char *to = path_join(new_parent->directory, new_name);
     bool is_left_to_mv = error == -EXDEV;
-    if (error < 0 || is_done)
+    if (moved.symlink.replaced)
+        tell_switch(req, &moved.symlink, new_parent->directory, new_name);
+    else if (error < 0 || moved.is_moved)
         ops_audit(req,
                   is_left_to_mv ? "not renamed: mv copies"
                   : error < 0   ? "not renamed"
@@ -65,6 +82,7 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent_id, const char *name, fuse_ino
                                  .outcome = is_left_to_mv ? "left-to-mv" : "renamed",
                                  .to = to},
                   parent->directory, name);
+    symlink_moved_done(&moved.symlink);
     fuse_reply_err(req, -error);
 }
 
@@ -75,13 +93,6 @@ static void refuse_kind(fuse_req_t req, fuse_ino_t parent_id, const char *name, 
     if (ops_check_name(ops_of(req), parent->directory, name, &err) == 0)
         err_set(&err, EPERM, "a bucket holds no %s", kind);
     ops_refuse(req, "not made", &err, parent->directory, name);
-}
-
-// Valid replies: entry, err.
-void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent_id, const char *name)
-{
-    (void)target;
-    refuse_kind(req, parent_id, name, "symbolic links");
 }
 
 // Valid replies: entry, err.

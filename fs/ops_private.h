@@ -125,9 +125,12 @@ void ops_tell_hand_out(fuse_req_t req, const struct inode *inode, const struct e
 void ops_unlink(fuse_req_t req, fuse_ino_t parent_id, const char *name);
 void ops_rename(fuse_req_t req, fuse_ino_t parent_id, const char *name, fuse_ino_t new_parent_id,
                 const char *new_name, unsigned flags);
-void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent_id, const char *name);
 void ops_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent_id, const char *name);
 void ops_mknod(fuse_req_t req, fuse_ino_t parent_id, const char *name, mode_t mode, dev_t device);
+
+// ops_symlink.c
+void ops_readlink(fuse_req_t req, fuse_ino_t id);
+void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent_id, const char *name);
 
 // ops_xattr.c
 void ops_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t size);

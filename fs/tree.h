@@ -29,6 +29,7 @@ void tree_free(struct tree *tree);
 struct tree_entry {
     const char *name;
     bool is_directory;
+    bool is_symlink;     // name is the link's, not its object's (symlink.h)
     uint64_t size_bytes; // 0 for directories
     int64_t modified_ms; // of a directory: 0
     const char *etag;    // NULL for directories; with quotes
@@ -40,6 +41,7 @@ struct tree_listing {
     struct tree_entry *entries; // sorted by name, bytewise
     size_t count;
     size_t file_count;
+    size_t symlink_count;
     size_t left_out_count; // keys that a path cannot name
     uint64_t version;      // grows whenever a listing differs from the one before it
     uint64_t changes; // grows by a good deal whenever this mount changes something here or below

@@ -227,8 +227,9 @@ void publish_move_again(struct publish *publish)
     pthread_mutex_unlock(&publish->lock);
 }
 
-// A directory hides a file of its name: nobody would see the tarball. Most often this asks for
-// nothing, since whoever opened the reference file has had the directory listed.
+// A directory hides a file of its name: nobody would see the tarball. And the tarball would hide a
+// symbolic link. Most often this asks for nothing, since whoever opened the reference file has had
+// the directory listed.
 static int check_name(struct publish *publish, size_t index, struct err *err)
 {
     const char *name = publish->lines[index].name;
@@ -237,7 +238,12 @@ static int check_name(struct publish *publish, size_t index, struct err *err)
     int error = tree_lookup(publish->engine->options.store->tree, &publish->call,
                             publish->directory, name, &listing, &entry, err);
     bool is_hidden = error == 0 && entry->is_directory;
+    bool is_symlink = error == 0 && entry->is_symlink;
     tree_listing_unref(listing);
+    if (is_symlink)
+        return err_set(err, EEXIST,
+                       "a symbolic link stands under that name: choose another name, or remove the "
+                       "link first");
     if (is_hidden)
         return err_set(err, EISDIR,
                        "a directory stands under that name and would hide the tarball: choose "

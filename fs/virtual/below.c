@@ -1,6 +1,7 @@
 #include "below.h"
 
 #include "../path.h"
+#include "../symlink.h"
 #include "base/scope.h"
 #include "collect.h"
 
@@ -143,7 +144,10 @@ static void add_object(struct gathering *gathering, const struct s3_object_info 
     struct snapshot_child *child = child_of(&gathering->below, path);
     if (child && strchr(path, '/'))
         child->has_index = true;
-    const struct tree_entry entry = {.name = slash + 1};
+    const struct tree_entry entry = {
+        .name = slash + 1,
+        .is_symlink = symlink_name_size(slash + 1, object->size_bytes) > 0,
+    };
     if (!*entry.name || !collect_wants(&entry))
         return;
     struct snapshot_build *build = find_or_add(gathering, path);

@@ -17,7 +17,7 @@ enum {
 
 bool collect_wants(const struct tree_entry *entry)
 {
-    return !entry->is_directory && !path_is_reference_file(entry->name) &&
+    return !entry->is_directory && !entry->is_symlink && !path_is_reference_file(entry->name) &&
            !virtual_find(entry->name);
 }
 

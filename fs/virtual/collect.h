@@ -25,8 +25,8 @@ struct collect_options {
     const char *title;   // or NULL
 };
 
-// Whether an entry is a file for a customer: no directory, no reference file, no object that
-// stands under a generated name (which hides it).
+// Whether an entry is a file for a customer: no directory or link, no reference file, no object
+// that stands under a generated name (which hides it).
 bool collect_wants(const struct tree_entry *entry);
 // Whether the directory is a branch: neither the root nor under releases/, with directories that
 // are named like commits. Its own files count too; of those below the newest tarballs do

@@ -132,7 +132,7 @@ int virtuals_check_presigner(const struct virtuals *virtuals, const char *what, 
 
 static bool holds_directories(const struct tree_listing *listing)
 {
-    return listing->count > listing->file_count;
+    return listing->count > listing->file_count + listing->symlink_count;
 }
 
 static bool holds_files(const struct tree_listing *listing)

@@ -83,11 +83,11 @@ static void test_one_version_is_one_inode(void **state)
     struct tree_entry second = object("a.tar", "\"2\"");
     struct tree_entry touched = object("a.tar", "\"1\"");
     touched.modified_ms = 2500;
-    struct inode *inode = inode_of_object(inodes, "d", &first);
-    assert_ptr_equal(inode_of_object(inodes, "d", &first), inode);
-    assert_ptr_not_equal(inode_of_object(inodes, "d", &second), inode);
-    assert_ptr_not_equal(inode_of_object(inodes, "d", &touched), inode);
-    assert_ptr_not_equal(inode_of_object(inodes, "e", &first), inode);
+    struct inode *inode = inode_of_entry(inodes, "d", &first);
+    assert_ptr_equal(inode_of_entry(inodes, "d", &first), inode);
+    assert_ptr_not_equal(inode_of_entry(inodes, "d", &second), inode);
+    assert_ptr_not_equal(inode_of_entry(inodes, "d", &touched), inode);
+    assert_ptr_not_equal(inode_of_entry(inodes, "e", &first), inode);
     assert_ptr_equal(inode_of_directory(inodes, "d"), inode_of_directory(inodes, "d"));
     assert_ptr_equal(inode_of_id(inodes, inode_id(inodes, inode)), inode);
     assert_int_equal(inode_number_of_entry("d", &first), inode->number);
@@ -107,7 +107,7 @@ static void test_one_version_is_one_inode(void **state)
                      inode_of_directory(inodes, "x/d")->number);
     // While one lookup is left, it is found again.
     inode_forget(inodes, inode, 1);
-    assert_ptr_equal(inode_of_object(inodes, "d", &first), inode);
+    assert_ptr_equal(inode_of_entry(inodes, "d", &first), inode);
     inodes_free(inodes);
 }
 
@@ -138,14 +138,14 @@ static void test_to_write(void **state)
     (void)state;
     struct inodes *inodes = table();
     struct tree_entry entry = object("images.ref", "\"1\"");
-    struct inode *known = inode_of_object(inodes, "d", &entry);
+    struct inode *known = inode_of_entry(inodes, "d", &entry);
     struct inode *own = inode_to_write(inodes, known);
     assert_ptr_not_equal(own, known);
     assert_int_equal(own->number, known->number); // it is the same version
     assert_string_equal(own->etag, known->etag);
     assert_false(inode_is_immutable(own));
     assert_true(inode_is_immutable(known));
-    assert_ptr_equal(inode_of_object(inodes, "d", &entry), known);
+    assert_ptr_equal(inode_of_entry(inodes, "d", &entry), known);
     assert_ptr_equal(inode_look_up(inodes, own), own);
     inode_forget(inodes, own, 2);
 
@@ -184,13 +184,13 @@ static void test_many(void **state)
     for (int i = 0; i < COUNT; i++) {
         snprintf(name, sizeof(name), "%d", i);
         struct tree_entry entry = object(name, "\"1\"");
-        made[i] = i % 3 ? inode_of_object(inodes, "d", &entry) : inode_of_writer(inodes, "d", name);
+        made[i] = i % 3 ? inode_of_entry(inodes, "d", &entry) : inode_of_writer(inodes, "d", name);
     }
     for (int i = 0; i < COUNT; i++) {
         snprintf(name, sizeof(name), "%d", i);
         struct tree_entry entry = object(name, "\"1\"");
         if (i % 3)
-            assert_ptr_equal(inode_of_object(inodes, "d", &entry), made[i]);
+            assert_ptr_equal(inode_of_entry(inodes, "d", &entry), made[i]);
     }
     for (int i = 0; i < COUNT; i += 2)
         inode_forget(inodes, made[i], 2);
@@ -203,7 +203,7 @@ static void test_attributes(void **state)
     struct inodes *inodes = table();
     struct stat attr;
     struct tree_entry entry = object("a.tar", "\"1\"");
-    struct inode *inode = inode_of_object(inodes, "d", &entry);
+    struct inode *inode = inode_of_entry(inodes, "d", &entry);
     inode_stat(inode, &style, &attr);
     assert_int_equal(attr.st_mode, S_IFREG | 0444);
     assert_int_equal(attr.st_size, 1025);
@@ -246,7 +246,7 @@ static void test_written(void **state)
     struct inodes *inodes = table();
     struct stat attr;
     struct tree_entry entry = object("images.ref", "\"1\"");
-    struct inode *inode = inode_of_object(inodes, "d", &entry);
+    struct inode *inode = inode_of_entry(inodes, "d", &entry);
     inode_stat(inode, &style, &attr);
     assert_int_equal(attr.st_mode, S_IFREG | 0664);
     atomic_store(&inode->is_written, true);
@@ -254,7 +254,7 @@ static void test_written(void **state)
     inode_stat(inode, &style, &attr);
     assert_int_equal(attr.st_size, 5);
     assert_false(inode_is_immutable(inode));
-    inode_stat(inode_of_object(inodes, "releases/v1", &entry), &style, &attr);
+    inode_stat(inode_of_entry(inodes, "releases/v1", &entry), &style, &attr);
     assert_int_equal(attr.st_mode, S_IFREG | 0444);
     inode = inode_of_writer(inodes, "d", "x.ref");
     inode_stat(inode, &style, &attr);
@@ -274,7 +274,7 @@ static void test_no_memory(void **state)
         memory_fail_at(nth);
         if (inodes_new(&inodes, &err) == 0) {
             struct err failure = {.errnum = EACCES};
-            inode_of_object(inodes, "d", &entry);
+            inode_of_entry(inodes, "d", &entry);
             inode_of_directory(inodes, "d");
             inode_of_writer(inodes, "d", "x");
             inode_of_failure(inodes, "d", &urls_tsv, &failure);
