@@ -38,10 +38,11 @@ struct handle {
     const struct virtual_file **files; // those that are shown
     size_t file_count;
 
-    struct reader *reader;        // OBJECT
-    struct rendering *rendering;  // RENDERING
-    _Atomic pid_t reader_process; // RENDERING, LIVE: who opened it; 0: cannot be told
-    struct buf live;              // LIVE: the bytes as they were when it was opened
+    struct reader *reader;       // OBJECT
+    struct rendering *rendering; // RENDERING
+    _Atomic pid_t
+        reader_process; // RENDERING, LIVE: who opened it, until it closed it; 0: none known
+    struct buf live;    // LIVE: the bytes as they were when it was opened
 
     struct { // WRITER; guarded by its own lock
         pthread_mutex_t lock;

@@ -122,10 +122,20 @@ void ops_finish_writing(fuse_req_t req, struct handle *handle)
                 "name", handle->inode->name, NULL);
 }
 
+// Whoever closes a generated file is not copying it any more. Its release tells that too late: the
+// kernel does not wait for it before it lets the process go on.
+static void ended_reading(fuse_req_t req, struct handle *handle)
+{
+    if ((handle->kind == HANDLE_RENDERING || handle->kind == HANDLE_LIVE) &&
+        caller_process(fuse_req_ctx(req)->pid) == atomic_load(&handle->reader_process))
+        atomic_store(&handle->reader_process, 0);
+}
+
 // Valid replies: err.
 void ops_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 {
     (void)id;
+    ended_reading(req, ops_handle(file));
     flush(req, ops_handle(file), true);
 }
 

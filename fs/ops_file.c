@@ -101,7 +101,7 @@ void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
     file->fh = (uint64_t)(uintptr_t)handle;
     file->direct_io = handle->kind == HANDLE_LIVE; // its size is not known beforehand
     file->keep_cache = handle->kind != HANDLE_LIVE;
-    file->noflush = 1; // nothing was written
+    file->noflush = handle->kind == HANDLE_OBJECT; // of the others the close counts: ops_flush
     if (fuse_reply_open(req, file) < 0)
         handle_unref(ops->handles, handle); // interrupted: no release will come
 }

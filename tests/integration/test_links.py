@@ -324,6 +324,19 @@ def test_report_names_branch_and_commit(registry, repository, mount):
     assert "v1.2.3" in (there.path / "releases/v1.2.3/report.html").read_text()
 
 
+def test_who_read_one_page_finds_the_next(mount):
+    """The kernel says late that a file was closed: what a process has made and read so far does
+    not make it a cp -r."""
+    there = mount()
+    for directory in ("a", "b"):
+        (there.path / directory).mkdir()
+        (there.path / directory / "x").write_text("x")
+    for _ in range(100):
+        for directory in ("a", "b"):
+            assert (there.path / directory / "urls.tsv").read_bytes()
+            (there.path / directory / "SHA256SUMS").read_bytes()
+
+
 @pytest.mark.semantics(613)
 def test_handing_out_links_is_logged_without_them(published, store):
     there, _ = published()
