@@ -190,6 +190,7 @@ static int add_options(const struct options *options, struct fuse_args *args)
 // libfuse and fusermount3 say on stderr why they fail; that becomes part of our one sentence.
 static int open_said(int *ret_stderr)
 {
+    log_stay(); // other threads have things to say meanwhile
     int said = memfd_create("said", MFD_CLOEXEC);
     *ret_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
     if (said >= 0)

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ enum { LEVEL_COUNT = sizeof(levels) / sizeof(levels[0]) };
 
 static atomic_int current_level = LOG_LEVEL_INFO;
 static atomic_int current_sink = LOG_SINK_STDERR;
+static atomic_int stderr_fd = STDERR_FILENO;
 
 // A line under construction, on the stack: logging must work when memory is out. What does not
 // fit is cut off, the newline's place is kept.
@@ -42,6 +44,15 @@ void log_open(enum log_sink sink, enum log_level level)
         openlog("prereleasefs", LOG_PID | LOG_NDELAY, LOG_DAEMON);
     atomic_store(&current_level, (int)level);
     atomic_store(&current_sink, (int)sink);
+}
+
+void log_stay(void)
+{
+    if (atomic_load(&stderr_fd) != STDERR_FILENO)
+        return;
+    int own_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (own_fd >= 0)
+        atomic_store(&stderr_fd, own_fd);
 }
 
 bool log_is_on(enum log_level level)
@@ -141,7 +152,7 @@ static void end(struct line *line, enum log_level level)
     line->text[line->size++] = '\n';
     ssize_t written;
     do {
-        written = write(STDERR_FILENO, line->text, line->size);
+        written = write(atomic_load(&stderr_fd), line->text, line->size);
     } while (written < 0 && errno == EINTR);
 }
 

@@ -16,6 +16,9 @@ enum log_sink { LOG_SINK_STDERR, LOG_SINK_SYSLOG };
 
 // Before log_open, lines go to stderr at LOG_LEVEL_INFO.
 void log_open(enum log_sink sink, enum log_level level);
+// From now on lines for stderr stay with the file that it is at this moment, so that a thread's
+// line is not lost where descriptor 2 is lent to what a library has to say. The first call counts.
+void log_stay(void);
 bool log_is_on(enum log_level level);
 
 // log_event(LOG_LEVEL_INFO, "published", "file", name, "bytes", text, NULL): pairs of strings,

@@ -206,6 +206,26 @@ static void to_syslog(void **state)
     log_open(LOG_SINK_STDERR, LOG_LEVEL_INFO);
 }
 
+// For good, so the last one.
+static void stays_where_it_was(void **state)
+{
+    (void)state;
+    capture_begin();
+    log_stay();
+    int other = memfd_create("other", MFD_CLOEXEC);
+    int lent = dup(STDERR_FILENO);
+    dup2(other, STDERR_FILENO);
+    log_event(LOG_LEVEL_INFO, "heard", NULL);
+    log_stay();
+    log_event(LOG_LEVEL_INFO, "heard again", NULL);
+    assert_int_equal(lseek(other, 0, SEEK_END), 0);
+    dup2(lent, STDERR_FILENO);
+    close(lent);
+    close(other);
+    const char *second = strchr(without_time(capture_end()), '\n') + 1;
+    assert_string_equal(without_time(second), "INFO heard again\n");
+}
+
 enum { THREADS = 4, LINES = 500 };
 
 static void *write_lines(void *context)
@@ -245,10 +265,15 @@ static void threads_do_not_mix_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(events),    cmocka_unit_test(values_cannot_forge),
-        cmocka_unit_test(errors),    cmocka_unit_test(long_lines_are_cut),
-        cmocka_unit_test(levels),    cmocka_unit_test(always),
-        cmocka_unit_test(to_syslog), cmocka_unit_test(threads_do_not_mix_lines),
+        cmocka_unit_test(events),
+        cmocka_unit_test(values_cannot_forge),
+        cmocka_unit_test(errors),
+        cmocka_unit_test(long_lines_are_cut),
+        cmocka_unit_test(levels),
+        cmocka_unit_test(always),
+        cmocka_unit_test(to_syslog),
+        cmocka_unit_test(threads_do_not_mix_lines),
+        cmocka_unit_test(stays_where_it_was),
     };
     return cmocka_run_group_tests_name("base/log", tests, NULL, NULL);
 }
