@@ -2,6 +2,7 @@
 #include "ops_private.h"
 
 #include "base/scope.h"
+#include "publish/record.h"
 #include "symlink.h"
 #include "symlink_object.h"
 
@@ -22,7 +23,7 @@ static int read_target(fuse_req_t req, struct inode *inode, struct buf *ret_targ
     int error =
         symlink_read(&ops_of(req)->service->place, &blocking.call, &link, ret_target, etag, err);
     ops_call_end(&blocking);
-    if (error == 0 && strcmp(etag, inode->etag) == 0)
+    if (error == 0 && record_etag_equal(etag, inode->etag))
         inode_set_target(inode, buf_text(ret_target));
     return error;
 }
