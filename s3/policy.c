@@ -39,6 +39,12 @@ static void append_json_character(struct buf *text, uint32_t character)
                          (unsigned)(0xDC00 + ((character - 0x10000) & 0x3FF)));
 }
 
+// A `$` is nothing by itself; it must not become one with what comes next.
+static bool is_special(const char *at)
+{
+    return *at == '*' || *at == '?' || (*at == '$' && at[1] && strchr("{*?$", at[1]));
+}
+
 // False where the bytes are no UTF-8.
 static bool append_escaped(struct buf *text, const char *bytes, bool is_pattern)
 {
@@ -47,7 +53,7 @@ static bool append_escaped(struct buf *text, const char *bytes, bool is_pattern)
         size_t size = decode_character(at, &character);
         if (size == 0)
             return false;
-        if (is_pattern && strchr("*?$", (int)character) && character < 0x80)
+        if (is_pattern && is_special(at))
             (void)buf_printf(text, "${%c}", (char)character);
         else
             append_json_character(text, character);

@@ -5,10 +5,11 @@
 //   - never on those under the denied prefix;
 //   - kms:Decrypt with one key, where the bucket is encrypted with it.
 // Spec: "IAM JSON policy elements: Resource" and "... variables and tags" of the IAM guide. In a
-// resource `*` and `?` are wildcards and `$` begins a variable, so those three, in a prefix, are
-// written ${*}, ${?} and ${$}, which version 2012-10-17 gives. A store that does not know
-// variables (Ceph 16) takes ${*} for itself and then gives links that answer 403: too narrow,
-// never too wide.
+// resource `*` and `?` are wildcards and `${` begins a variable, so those, in a prefix, are written
+// ${*}, ${?} and ${$}{, which version 2012-10-17 gives. A `$` that nothing of the kind follows is
+// itself, there and in stores without variables. Such a store (Ceph 16) takes ${*} for a wildcard
+// between ${ and }: its links answer 403, and its sessions read what is named like that, if
+// anything is.
 //
 // The text is compact and ASCII (other characters as \uXXXX): STS takes U+0009 to U+00FF and
 // 2048 characters only, and some stores take no space.

@@ -5,6 +5,7 @@ import re
 
 import botocore.exceptions
 import pytest
+import requests
 
 from servers import faults
 from servers.ceph import Keys, allow
@@ -92,6 +93,28 @@ def test_session_reads_what_the_mount_shows_and_nothing_else(
     s3.delete_object(Bucket=other, Key="team/b/x.tar")
     s3.delete_bucket(Bucket=other)
     assert done == []
+
+
+@pytest.mark.semantics(805)
+@pytest.mark.parametrize("prefix", ["te$m", "te*m", "te?m"])
+def test_odd_prefixes_let_a_session_read_nothing_beside_them(store, mount, s3, bucket, proxy, prefix):
+    """This store's policies have no variables: `$` is written without one, `*` and `?` cannot be, and
+    then there are no links. That the session would be let beside the prefix is what may not be."""
+    outside = ["team/b/x", "te/b/xm/b/x", "tem/b/x", "teaam/b/x", "te%sm/.prereleasefs/x" % prefix[2], "x"]
+    for key in [prefix + "/b/x.tar"] + outside:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"content")
+    front = proxy(store.endpoint)
+    there = mount(prefix=prefix, sts_endpoint=front.url)
+    if prefix == "te$m":
+        assert [requests.get(row["url"], timeout=60).content for row in there.rows("b/urls.tsv")] == [b"content"]
+    else:
+        with pytest.raises(PermissionError):
+            (there.path / "b/urls.tsv").read_bytes()
+        assert re.search(r"the prefix has a \* or \?.* presign_profile=", there.log())
+    may = store.client(keys=session_of(front, store))
+    for key in outside:
+        with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+            may.get_object(Bucket=bucket, Key=key)
 
 
 @pytest.mark.semantics(520)

@@ -30,7 +30,9 @@ static const struct {
                                                      "Decrypt\",\"Resource\":"
                                                      "\"arn:aws:kms:eu-west-1:1:key/k\"}" END},
     {{"aws", "bkt", "a*b?c$d${e}/", NULL, NULL},
-     BEGIN GET("Allow", "arn:aws:s3:::bkt/a${*}b${?}c${$}d${$}{e}/*") END},
+     BEGIN GET("Allow", "arn:aws:s3:::bkt/a${*}b${?}c$d${$}{e}/*") END},
+    {{"aws", "bkt", "$$/$*$?$/", NULL, NULL},
+     BEGIN GET("Allow", "arn:aws:s3:::bkt/${$}$/${$}${*}${$}${?}$/*") END},
     {{"aws", "bkt", "q\"\\ \n\x7F/", NULL, NULL},
      BEGIN GET("Allow", "arn:aws:s3:::bkt/q\\\"\\\\ \\u000a\\u007f/*") END},
     {{"aws", "bkt", "\xC3\xBC\xE6\x97\xA5\xF0\x9F\x98\x80/", NULL, NULL},
