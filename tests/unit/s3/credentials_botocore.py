@@ -6,7 +6,7 @@
 Each case is a home directory and an environment, handed to DRIVER (credentials_driver.c) and to
 botocore. Where botocore finds credentials, ours must be the same; where it fails or finds none, so
 must ours, with the sentence that the case names. Servers are fake_aws.py's, which answer by who
-asks for what.
+asks for what; nothing else can be reached.
 """
 
 import os
@@ -195,6 +195,10 @@ CASES = {
     "container with a token": (
         {}, {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "{url}/container/locked",
              "AWS_CONTAINER_AUTHORIZATION_TOKEN": "container token"}, None, None),
+    "container of ECS": ({}, {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/container"}, None, None),
+    "container of ECS goes before another": (
+        {}, {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/container",
+             "AWS_CONTAINER_CREDENTIALS_FULL_URI": "{url}/nowhere"}, None, None),
     "container behind a profile without keys": (
         {"config": "[profile x]\nregion = eu-west-1\n"},
         {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "{url}/container"}, "x", None),
@@ -208,7 +212,8 @@ CASES = {
         {}, {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.169.254/x"}, None,
         "is not asked for credentials over plain http"),
     # ---- instances
-    "instance": ({}, imds("v2"), None, None),
+    "instance": ({}, IMDS, None, None),
+    "instance behind an endpoint": ({}, imds("v2"), None, None),
     "instance of version 1": ({}, imds("v1"), None, None),
     "instance out of the token's reach": ({}, imds("far"), None, None),
     "instance by the profile's setting": (
@@ -235,6 +240,13 @@ SSO = "[profile s]\nsso_session = corp\nsso_account_id = 1\nsso_role_name = r\n"
 # What this botocore does not know, or needs a login for: what we find (None: nothing), and a piece
 # of the sentence.
 OURS = {
+    "container of ECS that has no role": (      # botocore asks thrice
+        {}, {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/nowhere"}, None, None,
+        "the container or pod has no role"),
+    "container of EKS": (
+        {"token": "container token\n"},
+        {**TOKEN_FILE, "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/container/locked"},
+        None, "container", None),
     "container's token in a file": ({"token": "container token\n"}, TOKEN_FILE, None, "container",
                                     None),
     "container's token in no file": ({}, TOKEN_FILE, None, None, "cannot be read: No such file"),
@@ -315,6 +327,7 @@ def judge(name, ours, theirs, sentence):
 
 
 def main():
+    fake_aws.inside()
     driver = sys.argv[1]
     word = sys.argv[2] if len(sys.argv) > 2 else ""
     url = fake_aws.start()

@@ -1,20 +1,26 @@
-"""Fakes of what hands out credentials and cannot be had here, on one loopback port.
+"""Fakes of what hands out credentials and cannot be had here, on one loopback port, and where
+`inside` has been called also where containers and instances look for it.
 
 /sts          AssumeRole and AssumeRoleWithWebIdentity. The keys that it answers are a hash of who
               asked for what: equal keys mean that the whole way to them was equal.
 /container    answers whom no, or the right, Authorization comes from
 /imds-*       an instance's metadata service, of several kinds
+/latest       an instance's metadata service, version 2, at its own address
 /github       a CI job's identity token
 """
 
 import hashlib
 import http.server
 import json
+import os
 import re
+import sys
 import threading
 import time
 import urllib.parse
 
+# ECS's, EKS's, and an instance's.
+ADDRESSES = ["169.254.170.2", "169.254.170.23", "169.254.169.254"]
 EXPIRY = "2099-01-02T03:04:05Z"
 
 
@@ -81,6 +87,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     # ---- the others ---------------------------------------------------------------------------
 
     def do_PUT(self):
+        self.path = re.sub("^/latest/", "/imds-v2/latest/", self.path)
         kind = self.path.split("/")[1]
         if kind == "imds-v1":
             self.answer(404, "")
@@ -93,6 +100,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(400, "")
 
     def do_GET(self):
+        self.path = re.sub("^/latest/", "/imds-v2/latest/", self.path)
         kind, _, rest = self.path[1:].partition("/")
         roles = "latest/meta-data/iam/security-credentials/"
         if kind == "container":
@@ -119,8 +127,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(404, "")
 
 
+def inside():
+    """This program starts anew in a network of its own, in which ADDRESSES are this machine's, and
+    nothing else is to be reached."""
+    mark = "IN_A_NETWORK_OF_ITS_OWN"
+    if os.environ.pop(mark, None):
+        return
+    os.environ[mark] = "yes"
+    adds = "".join("ip address add %s/32 dev lo && " % each for each in ADDRESSES)
+    os.execvp("unshare", ["unshare", "--net", *["--map-root-user"] * (os.getuid() != 0), "sh", "-c",
+                          "ip link set lo up && " + adds + 'exec "$@"', "sh", sys.executable, "-B", *sys.argv])
+
+
 def start():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return "http://127.0.0.1:%d" % server.server_port
+    def serve(address, port):
+        server = http.server.ThreadingHTTPServer((address, port), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server.server_port
+    for address in ADDRESSES:
+        serve(address, 80)
+    return "http://127.0.0.1:%d" % serve("127.0.0.1", 0)
