@@ -24,8 +24,7 @@ static int refuse_unknown(const char *word, struct err *err)
         return err_set(err, EINVAL, "option %s needs a value: %s%s", option->name, option->name,
                        option->value);
     }
-    return err_set(err, EINVAL, "unknown option '%.*s'; -h lists them all",
-                   size > 100 ? 100 : (int)size, word);
+    return err_set(err, EINVAL, "unknown option '%.*s'", size > 100 ? 100 : (int)size, word);
 }
 
 static int take_fuse_option(const char *word, struct options *options, struct err *err)
@@ -123,15 +122,30 @@ static int take_bucket(const char *text, struct options *options, struct err *er
     return options->prefix ? 0 : err_no_memory(err);
 }
 
-static int take_positional(const char *text, struct options *options, struct err *err)
+// What is neither option nor their text: looked at when all of it is there, since who writes one
+// too many may mean the first by none of them.
+struct positional {
+    bool is_all; // behind a --
+    int count;
+    const char *list[2];
+};
+
+static int take_positional(const struct positional *given, struct options *options, struct err *err)
 {
-    if (!options->bucket)
-        return take_bucket(text, options, err);
-    if (options->mountpoint)
-        return err_set(err, EINVAL, "'%.100s' is one argument too many", text);
-    if (text[0] == '\0')
+    if (given->count > 2)
+        return err_set(
+            err, EINVAL,
+            "%d arguments are given, where BUCKET[/PREFIX] MOUNTPOINT is all there is: options "
+            "go behind -o, separated by commas",
+            given->count);
+    if (given->count < 2)
+        return err_set(err, EINVAL, "%s? Say prereleasefs BUCKET[/PREFIX] MOUNTPOINT",
+                       given->count == 0 ? "which bucket" : "mount where");
+    if (take_bucket(given->list[0], options, err) < 0)
+        return -err->errnum;
+    if (given->list[1][0] == '\0')
         return err_set(err, EINVAL, "the mountpoint is empty");
-    options->mountpoint = strdup(text);
+    options->mountpoint = strdup(given->list[1]);
     return options->mountpoint ? 0 : err_no_memory(err);
 }
 
@@ -168,14 +182,18 @@ static int take_letters(int argc, char **argv, int *i, struct options *options, 
     return 0;
 }
 
-static int take_argument(int argc, char **argv, int *i, bool *is_all_positional,
+static int take_argument(int argc, char **argv, int *i, struct positional *positional,
                          struct options *options, struct err *err)
 {
     const char *text = argv[*i];
-    if (*is_all_positional || text[0] != '-' || text[1] == '\0')
-        return take_positional(text, options, err);
+    if (positional->is_all || text[0] != '-' || text[1] == '\0') {
+        if (positional->count < (int)ARRAY_SIZE(positional->list))
+            positional->list[positional->count] = text;
+        positional->count++;
+        return 0;
+    }
     if (strcmp(text, "--") == 0)
-        *is_all_positional = true;
+        positional->is_all = true;
     else if (strcmp(text, "--help") == 0)
         options->wants_help = true;
     else if (strcmp(text, "--version") == 0)
@@ -185,12 +203,8 @@ static int take_argument(int argc, char **argv, int *i, bool *is_all_positional,
     return 0;
 }
 
-static int check(struct options *options, struct err *err)
+static int check(const struct options *options, struct err *err)
 {
-    if (!options->bucket)
-        return err_set(err, EINVAL, "which bucket? Say prereleasefs BUCKET[/PREFIX] MOUNTPOINT");
-    if (!options->mountpoint)
-        return err_set(err, EINVAL, "mount where? Say prereleasefs BUCKET[/PREFIX] MOUNTPOINT");
     if (options->presign_role && options->presign_profile)
         return err_set(err, EINVAL, "presign_role= and presign_profile= exclude each other");
     if (options->min_expires_s > options->expires_s)
@@ -228,12 +242,15 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
 {
     struct options options;
     fill_in_defaults(&options);
-    bool is_all_positional = false;
+    struct positional positional = {0};
     int error = 0;
     for (int i = 1; i < argc && error == 0; i++)
-        error = take_argument(argc, argv, &i, &is_all_positional, &options, err);
-    if (error == 0 && !options.wants_help && !options.wants_version)
-        error = check(&options, err);
+        error = take_argument(argc, argv, &i, &positional, &options, err);
+    if (error == 0 && !options.wants_help && !options.wants_version) {
+        error = take_positional(&positional, &options, err);
+        if (error == 0)
+            error = check(&options, err);
+    }
     // Others may come in, but only as far as modes let them: the kernel is to look at those.
     if (error == 0 && options.is_allow_other)
         error = option_list_append(&options.fuse_options, "default_permissions", err);

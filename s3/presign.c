@@ -401,7 +401,8 @@ int s3_presigner_try(struct s3_presigner *presigner, struct call *call, struct s
     if (r == 0 && is_proven)
         atomic_store(&presigner->is_proven, true);
     if (r == -EACCES && presigner->role_arn && strstr(buf_text(&presigner->policy), "${"))
-        return err_wrap(err, "the prefix has a * or ?, which session policies of this store may not be "
-                             "able to name: name it otherwise, or sign with presign_profile=");
+        return err_wrap(err,
+                        "the prefix has a * or ?, which session policies of this store may not be "
+                        "able to name: name it otherwise, or sign with presign_profile=");
     return r;
 }

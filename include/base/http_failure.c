@@ -3,30 +3,55 @@
 #include "base/scope.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { PROXY_NAME_SIZE = 300 };
 
 #define UNKNOWN_AUTHORITY "is not signed by a known authority; ca_bundle= names further ones"
 
+#define CORRECT_PROXY "correct HTTPS_PROXY (or http_proxy), or name the host in NO_PROXY"
+
+// Whether another host than the request's was connected to, so a proxy; it is in no field of
+// libcurl's, only in "Failed to connect to NAME port NUMBER [via PROXY ]after ...".
+static bool find_proxy(const struct http_failure *f, char name[PROXY_NAME_SIZE])
+{
+    char host[256];
+    char port[8];
+    if (sscanf(f->curl_text, "Failed to connect to %255s port %7[0-9] via %299s", host, port,
+               name) == 3)
+        return true;
+    if (sscanf(f->curl_text, "Failed to connect to %255s port %7[0-9]", host, port) != 2)
+        return false;
+    snprintf(name, PROXY_NAME_SIZE, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+    return strcmp(name, f->host) != 0;
+}
+
 static int explain_unreachable(const struct http_failure *f, struct err *err)
 {
+    char proxy[PROXY_NAME_SIZE];
     long os_errno = 0;
     curl_easy_getinfo(f->easy, CURLINFO_OS_ERRNO, &os_errno);
     if (f->code == CURLE_COULDNT_RESOLVE_PROXY)
         err_set(err, EHOSTUNREACH,
-                "the proxy on the way to %s cannot be found by its name: correct HTTPS_PROXY, or "
-                "name the host in NO_PROXY",
-                f->host);
+                "the proxy on the way to %s cannot be found by its name: " CORRECT_PROXY, f->host);
+    else if (strstr(f->curl_text, "proxy scheme"))
+        return err_set(
+            err, EINVAL, // libcurl's text holds all of it, a password too
+            "HTTPS_PROXY (or http_proxy) is of a kind that is not known: write http://HOST:PORT");
     else if (f->code == CURLE_COULDNT_RESOLVE_HOST)
         err_set(err, EHOSTUNREACH,
                 "the name of %s cannot be resolved: check its spelling; it does not exist, or no "
                 "name server answers",
                 f->host);
+    else if (find_proxy(f, proxy))
+        err_set(err, EHOSTUNREACH,
+                "the proxy %s on the way to %s cannot be reached%s: " CORRECT_PROXY, proxy, f->host,
+                os_errno == ECONNREFUSED ? " (connection refused)" : "");
     else if (os_errno == ECONNREFUSED)
-        err_set(
-            err, EHOSTUNREACH,
-            "%s refused the connection: check its name and port, and HTTPS_PROXY where there is a "
-            "proxy",
-            f->host);
+        err_set(err, EHOSTUNREACH,
+                "%s refused the connection: check its name and port, and whether it runs", f->host);
     else
         err_set(err, EHOSTUNREACH, "%s cannot be reached: %s", f->host, f->curl_text);
     err->is_retryable = true;
@@ -94,11 +119,34 @@ static int explain_handshake(const struct http_failure *f, struct err *err)
         strstr(f->curl_text, "unsupported protocol"))
         return err_set(err, EPROTO, "%s speaks no TLS 1.2 or newer, and older is not safe (%s)",
                        f->host, f->curl_text);
+    if (strstr(f->curl_text, "wrong version number") ||
+        strstr(f->curl_text, "packet length too long"))
+        return err_set(
+            err, EPROTO,
+            "%s does not speak TLS: check its port, and whether its URL begins with http:// (%s)",
+            f->host, f->curl_text);
     return err_set(err, EPROTO, "the TLS handshake with %s failed: %s", f->host, f->curl_text);
+}
+
+// What a proxy answered instead of opening the way; libcurl has one code for it and lost lines.
+static int explain_tunnel(const struct http_failure *f, struct err *err)
+{
+    const char *number = strstr(f->curl_text, "response ");
+    int status = number ? atoi(number + strlen("response ")) : 0;
+    err_set(err, EHOSTUNREACH,
+            "the proxy (HTTPS_PROXY) does not open the way to %s%s (it answers %d)", f->host,
+            status == 407   ? ": it wants a name and password, http://NAME:PASSWORD@HOST:PORT"
+            : status == 403 ? ": its administrators have to allow this host"
+                            : "",
+            status);
+    err->is_retryable = status == 0 || status >= 500;
+    return -err->errnum;
 }
 
 static int explain_lost(const struct http_failure *f, struct err *err)
 {
+    if (strstr(f->curl_text, "CONNECT tunnel failed"))
+        return explain_tunnel(f, err);
     if (f->code == CURLE_GOT_NOTHING)
         err_set(err, EIO, "%s closed the connection without an answer", f->host);
     else if (f->code == CURLE_PARTIAL_FILE && f->content_length >= 0)

@@ -6,9 +6,12 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -30,6 +33,7 @@ enum { LEVEL_COUNT = sizeof(levels) / sizeof(levels[0]) };
 static atomic_int current_level = LOG_LEVEL_INFO;
 static atomic_int current_sink = LOG_SINK_STDERR;
 static atomic_int stderr_fd = STDERR_FILENO;
+static atomic_bool is_journal; // stderr is the journal
 
 // A line under construction, on the stack: logging must work when memory is out. What does not
 // fit is cut off, the newline's place is kept.
@@ -38,10 +42,22 @@ struct line {
     char text[LINE_SIZE];
 };
 
+static bool stderr_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM"); // NOLINT(concurrency-mt-unsafe): nobody sets any
+    struct stat is;
+    char text[64];
+    if (!stream || fstat(atomic_load(&stderr_fd), &is) < 0)
+        return false;
+    snprintf(text, sizeof(text), "%ju:%ju", (uintmax_t)is.st_dev, (uintmax_t)is.st_ino);
+    return strcmp(stream, text) == 0;
+}
+
 void log_open(enum log_sink sink, enum log_level level)
 {
     if (sink == LOG_SINK_SYSLOG)
         openlog("prereleasefs", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+    atomic_store(&is_journal, sink == LOG_SINK_STDERR && stderr_is_journal());
     atomic_store(&current_level, (int)level);
     atomic_store(&current_sink, (int)sink);
 }
@@ -130,7 +146,11 @@ static void add_pairs(struct line *line, va_list args)
 static void begin(struct line *line, enum log_level level, const char *sentence)
 {
     line->size = 0;
-    if (atomic_load(&current_sink) == LOG_SINK_STDERR) { // syslog puts its own time
+    if (atomic_load(&is_journal)) {
+        add_char(line, '<');
+        add_char(line, (char)('0' + levels[level].priority));
+        add_char(line, '>');
+    } else if (atomic_load(&current_sink) == LOG_SINK_STDERR) { // syslog puts its own time
         char now[CLOCK_RFC3339_SIZE];
         clock_format_rfc3339(clock_now_ms(clock_system()), now);
         add_text(line, now);

@@ -14,7 +14,9 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 
 enum log_sink { LOG_SINK_STDERR, LOG_SINK_SYSLOG };
 
-// Before log_open, lines go to stderr at LOG_LEVEL_INFO.
+// Before log_open, lines go to stderr at LOG_LEVEL_INFO. Where stderr is systemd's journal
+// (JOURNAL_STREAM, systemd.exec(5)) lines begin with their priority, <4>, as sd-daemon(3) has it,
+// instead of the time, which the journal has.
 void log_open(enum log_sink sink, enum log_level level);
 // From now on lines for stderr stay with the file that it is at this moment, so that a thread's
 // line is not lost where descriptor 2 is lent to what a library has to say. The first call counts.

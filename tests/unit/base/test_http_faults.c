@@ -412,13 +412,85 @@ static void refused(void **state)
     char says[128];
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/x?sesame", port);
     snprintf(says, sizeof(says),
-             "127.0.0.1:%d refused the connection: check its name and port, and HTTPS_PROXY where "
-             "there is a proxy",
+             "127.0.0.1:%d refused the connection: check its name and port, and whether it runs",
              port);
     assert_int_equal(perform(f, &(struct http_request){.method = "GET", .url = url}),
                      -EHOSTUNREACH);
     assert_true(f->err.is_retryable);
     assert_string_equal(f->err.text, says);
+}
+
+// What a request through this proxy says.
+static int perform_through(struct fixture *f, const char *proxy, const char *url)
+{
+    setenv("http_proxy", proxy, 1);  // NOLINT(concurrency-mt-unsafe): no other thread reads it
+    setenv("https_proxy", proxy, 1); // NOLINT(concurrency-mt-unsafe)
+    int r = perform(f, &(struct http_request){.method = "GET", .url = url});
+    unsetenv("http_proxy");  // NOLINT(concurrency-mt-unsafe)
+    unsetenv("https_proxy"); // NOLINT(concurrency-mt-unsafe)
+    return r;
+}
+
+static void a_proxy_that_is_not_there(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const urls[] = {"http://registry.test/", "https://registry.test/"};
+    for (size_t i = 0; i < ARRAY_SIZE(urls); i++) {
+        assert_int_equal(perform_through(f, "http://user:sesame@127.0.0.1:1", urls[i]),
+                         -EHOSTUNREACH);
+        assert_true(f->err.is_retryable);
+        assert_non_null(strstr(f->err.text, "the proxy 127.0.0.1:1 on the way to registry.test:"));
+        assert_non_null(strstr(f->err.text, "NO_PROXY"));
+    }
+    assert_int_equal(perform_through(f, "http://user:sesame@nowhere.test:1", urls[1]),
+                     -EHOSTUNREACH);
+    assert_non_null(strstr(f->err.text, "cannot be found by its name"));
+    assert_int_equal(perform_through(f, "gopher://user:sesame@127.0.0.1:1", urls[1]), -EINVAL);
+    assert_false(f->err.is_retryable);
+}
+
+static void a_proxy_that_refuses(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *answer;
+        bool is_retryable;
+        const char *says;
+    } cases[] = {
+        {"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n",
+         false, "it wants a name and password"},
+        {"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", false, "have to allow this host"},
+        {"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n", true, "(it answers 502)"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct test_server *server = start(serve_and_close, cases[i].answer);
+        char proxy[64];
+        snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%d", test_server_port(server));
+        assert_int_equal(perform_through(f, proxy, "https://registry.test/"), -EHOSTUNREACH);
+        assert_int_equal(f->err.is_retryable, cases[i].is_retryable);
+        assert_non_null(strstr(f->err.text, "does not open the way to registry.test:443"));
+        assert_non_null(strstr(f->err.text, cases[i].says));
+        test_server_stop(server);
+    }
+}
+
+// A server of plain HTTP, to which a TLS greeting is a line that never ends.
+static void refuse_at_once(struct test_connection *connection)
+{
+    test_send_text(connection, "HTTP/1.1 400 Bad Request\r\n\r\n");
+    test_wait_for_close(connection);
+}
+
+static void https_where_http_is_spoken(void **state)
+{
+    struct fixture *f = *state;
+    struct test_server *server = start(refuse_at_once, NULL);
+    char url[64];
+    snprintf(url, sizeof(url), "https://127.0.0.1:%d/", test_server_port(server));
+    assert_int_equal(perform(f, &(struct http_request){.method = "GET", .url = url}), -EPROTO);
+    assert_false(f->err.is_retryable);
+    assert_non_null(strstr(f->err.text, "does not speak TLS"));
+    test_server_stop(server);
 }
 
 static void unknown_name(void **state)
@@ -672,6 +744,9 @@ int main(void)
         TEST(headers_are_limited),
         TEST(interim_answers_are_limited),
         TEST(refused),
+        TEST(a_proxy_that_is_not_there),
+        TEST(a_proxy_that_refuses),
+        TEST(https_where_http_is_spoken),
         TEST(unknown_name),
         TEST(connecting_is_limited),
         TEST(cancelled_from_another_thread),

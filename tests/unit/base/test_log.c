@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -91,6 +94,32 @@ static void events(void **state)
     capture_begin();
     log_event(LOG_LEVEL_ERROR, "nothing to add", NULL);
     assert_string_equal(without_time(capture_end()), "ERROR nothing to add\n");
+}
+
+// JOURNAL_STREAM counts where it names what stderr is just now.
+static void the_journal_gets_priorities_and_no_time(void **state)
+{
+    (void)state;
+    struct stat is;
+    char stream[64];
+    capture_begin();
+    assert_int_equal(fstat(STDERR_FILENO, &is), 0);
+    snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)is.st_dev, (uintmax_t)is.st_ino);
+    setenv("JOURNAL_STREAM", stream, 1); // NOLINT(concurrency-mt-unsafe): no other thread reads it
+    log_open(LOG_SINK_STDERR, LOG_LEVEL_DEBUG);
+    log_event(LOG_LEVEL_ERROR, "e", NULL);
+    log_event(LOG_LEVEL_WARN, "w", NULL);
+    log_event(LOG_LEVEL_INFO, "i", NULL);
+    log_event(LOG_LEVEL_DEBUG, "d", "key", "a\n<0>b", NULL);
+    assert_string_equal(capture_end(),
+                        "<3>ERROR e\n<4>WARN w\n<6>INFO i\n<7>DEBUG d key=\"a\\n<0>b\"\n");
+    setenv("JOURNAL_STREAM", "1:1", 1); // NOLINT(concurrency-mt-unsafe)
+    capture_begin();
+    log_open(LOG_SINK_STDERR, LOG_LEVEL_INFO);
+    log_event(LOG_LEVEL_INFO, "i", NULL);
+    assert_string_equal(without_time(capture_end()), "INFO i\n");
+    unsetenv("JOURNAL_STREAM"); // NOLINT(concurrency-mt-unsafe)
+    log_open(LOG_SINK_STDERR, LOG_LEVEL_INFO);
 }
 
 static void values_cannot_forge(void **state)
@@ -272,6 +301,7 @@ int main(void)
         cmocka_unit_test(levels),
         cmocka_unit_test(always),
         cmocka_unit_test(to_syslog),
+        cmocka_unit_test(the_journal_gets_priorities_and_no_time),
         cmocka_unit_test(threads_do_not_mix_lines),
         cmocka_unit_test(stays_where_it_was),
     };
