@@ -1,5 +1,7 @@
 #include "utf8.h"
 
+#include <string.h>
+
 #include "base/scope.h"
 
 uint32_t utf8_decode(const char *bytes, size_t size, size_t *ret_size)
@@ -81,6 +83,19 @@ bool utf8_is_deceptive(uint32_t character)
             return true;
     }
     return false;
+}
+
+size_t utf8_fit(const char *text, size_t size_max)
+{
+    size_t size = strlen(text), at = 0;
+    while (at < size) {
+        size_t step;
+        utf8_decode(text + at, size - at, &step);
+        if (at + step > size_max)
+            break;
+        at += step;
+    }
+    return at;
 }
 
 bool utf8_is_line(const char *bytes, size_t size)

@@ -10,6 +10,8 @@ enum { UTF8_BROKEN = 0xFFFD }; // what stands for a byte that belongs to no char
 // The character at `bytes` (size > 0) and, in *ret_size, the bytes it takes. Overlong forms,
 // surrogates, values past U+10FFFF and cut sequences are UTF8_BROKEN of one byte.
 uint32_t utf8_decode(const char *bytes, size_t size, size_t *ret_size);
+// How many bytes of whole characters at the text's beginning are at most size_max.
+size_t utf8_fit(const char *text, size_t size_max);
 bool utf8_is_valid(const char *bytes, size_t size);
 
 // C0 and C1 controls and DEL; line breaks and tabs are among them.

@@ -108,7 +108,30 @@ struct registry_descriptor {
     uint64_t size_bytes;
     char *media_type;
     enum registry_compression compression; // of a layer, from its media type
+    bool is_provenance;                    // a layer that is a statement of SLSA provenance
 };
+
+// What an image says of its own making. Nobody has proven any of it, or that the characters are
+// fit to be shown: whoever shows it escapes it.
+enum registry_fact {
+    // Labels of its config, where those are missing annotations of its manifest, then of its index
+    REGISTRY_FACT_SOURCE,
+    REGISTRY_FACT_REVISION,
+    REGISTRY_FACT_VERSION,
+    REGISTRY_FACT_CREATED,
+    // SLSA provenance that buildx attests
+    REGISTRY_FACT_BUILDER,
+    REGISTRY_FACT_BUILT_FROM,
+    REGISTRY_FACT_BUILT_REVISION,
+    REGISTRY_FACT_COUNT,
+};
+enum { REGISTRY_FACT_MAX = 1024 }; // bytes
+struct registry_provenance {
+    char *facts[REGISTRY_FACT_COUNT]; // NULL where nothing says
+};
+void registry_provenance_done(struct registry_provenance *provenance); // accepts zeroed
+// Not empty, at most REGISTRY_FACT_MAX bytes, no control characters (of a text in UTF-8).
+bool registry_fact_is_wellformed(const char *fact);
 
 // An image of one platform, with what goes along with it, resolved and verified: every digest and
 // size below is proven except the layers' own bytes, which have not been fetched yet. Immutable
@@ -123,15 +146,18 @@ struct registry_image {
     char *config_bytes;
     struct registry_descriptor *layers; // in the image's order; the same blob may stand twice
     size_t layer_count;
-    bool is_docker_schema2; // the manifest's media type is Docker's, not OCI's
-    bool has_zstd_layers;   // needs Docker 23 to load
+    bool is_docker_schema2;                // the manifest's media type is Docker's, not OCI's
+    bool has_zstd_layers;                  // needs Docker 23 to load
+    struct registry_provenance provenance; // but for what is attested
 
     // The other platforms asked for, in the index's order, then buildx's attestations (provenance,
     // SBOM) about all of them: neither has a reference or others of its own.
     struct registry_image **others;
     size_t other_count;
     bool is_attestation;
+    char about[REGISTRY_DIGEST_SIZE]; // an attestation's: the manifest that it is about
     size_t attestations_missing;      // that the index names and the registry does not have
+    size_t statements_unread;         // set by registry_image_read_attested
     struct registry_descriptor index; // where there are others: as the registry serves it
     char *index_bytes;                // or NULL
     bool is_multi_platform;           // several were asked for: the index is what is published
@@ -149,6 +175,12 @@ int registry_image_resolve(struct registry_client *client, struct call *call,
                            const struct registry_platforms *platforms,
                            struct registry_image **ret_image, struct err *err);
 void registry_image_free(struct registry_image *image); // accepts NULL
+
+// Adds what is attested of the image's making; asks for a blob of the registry where anything is.
+// A statement that makes no sense, or is too large to be looked at, is counted and says nothing;
+// one that cannot be had is an error, as it is a part of the image.
+int registry_image_read_attested(struct registry_client *client, struct call *call,
+                                 struct registry_image *image, struct err *err);
 
 // Only the digest that the reference names now: the one that is written in it, without asking
 // anybody, else the tag's (one HEAD; a GET too where that does not tell).

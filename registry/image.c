@@ -23,6 +23,7 @@ void registry_image_free(struct registry_image *image)
     if (image == NULL)
         return;
     registry_reference_done(&image->reference);
+    registry_provenance_done(&image->provenance);
     for (size_t i = 0; i < image->layer_count; i++)
         free(image->layers[i].media_type);
     free(image->layers);
@@ -144,6 +145,10 @@ static int settle_platform(struct registry_image *image, const struct image_conf
     if (has_own && was_said && own->variant[0] == '\0' && strcmp(own->os, said->os) == 0 &&
         strcmp(own->architecture, said->architecture) == 0)
         image->platform = *said;
+    if (registry_platform_is_unknown(&image->platform) && was_said)
+        image->platform = *said;
+    if (registry_platform_is_unknown(&image->platform))
+        return err_set(err, EPROTO, "its config names no platform that any engine knows");
     if (image->platform.os[0] == '\0') // nobody says, nobody asked
         image->platform = (struct registry_platform){.os = "linux", .architecture = "amd64"};
     return 0;
@@ -154,7 +159,7 @@ int registry_image_load(struct registry_client *client, struct call *call,
                         const struct registry_platform *wanted, struct registry_image *image,
                         struct err *err)
 {
-    struct image_config config;
+    AUTO(registry_config_done) struct image_config config = {0};
     take_manifest(resolution, image);
     int status = registry_blob_fetch(client, call, reference, &image->config, REGISTRY_CONFIG_LIMIT,
                                      &image->config_bytes, err);
@@ -169,6 +174,9 @@ int registry_image_load(struct registry_client *client, struct call *call,
         return err_set(err, EPROTO,
                        "its manifest has %zu layers and its config %zu: no engine would load it",
                        image->layer_count, config.diff_id_count);
+    if (registry_provenance_take(&image->provenance, &config.provenance) < 0 ||
+        registry_provenance_take(&image->provenance, &resolution->manifest.provenance) < 0)
+        return err_no_memory(err);
     return settle_platform(image, &config, &resolution->platform, wanted, err);
 }
 
@@ -222,6 +230,8 @@ static int resolve(struct registry_client *client, struct call *call,
         return -err->errnum;
     if (registry_image_load(client, call, reference, &resolution, &platform, image, err) < 0)
         return -err->errnum;
+    if (registry_provenance_take(&image->provenance, &index.manifest.provenance) < 0)
+        return err_no_memory(err);
     if (index.manifest.is_index)
         return registry_image_add_others(client, call, platforms, &index, image, err);
     char text[100];

@@ -1,6 +1,7 @@
 // What stands in an image's index beside the image itself, and goes along with it.
 #include "image_private.h"
 
+#include "blob.h"
 #include "platform.h"
 
 #include "base/scope.h"
@@ -89,13 +90,14 @@ static size_t layers_of(const struct registry_image *image)
     return count;
 }
 
+// about: of an attestation, NULL of a platform
 static int add(struct registry_client *client, struct call *call, struct resolution *resolution,
-               bool is_attestation, struct registry_image *image, struct err *err)
+               const char *about, struct registry_image *image, struct err *err)
 {
     static const struct registry_platform any = {.os = ""};
     if (resolution->manifest.is_index)
         return err_set(err, EPROTO, "its entry %s is an index", resolution->document.digest);
-    if (!is_attestation && registry_manifest_check_image(&resolution->manifest, err) < 0)
+    if (!about && registry_manifest_check_image(&resolution->manifest, err) < 0)
         return -err->errnum;
     if (image->other_count == OTHERS_MAX || json_bytes(image) > JSON_LIMIT ||
         layers_of(image) > REGISTRY_LAYERS_MAX)
@@ -106,10 +108,12 @@ static int add(struct registry_client *client, struct call *call, struct resolut
     struct registry_image *other = calloc(1, sizeof(*other));
     if (!other)
         return err_no_memory(err);
-    other->is_attestation = is_attestation;
+    other->is_attestation = about != NULL;
+    if (about)
+        memcpy(other->about, about, REGISTRY_DIGEST_SIZE);
     image->others[image->other_count++] = other;
-    return registry_image_load(client, call, &image->reference, resolution,
-                               is_attestation ? NULL : &any, other, err);
+    return registry_image_load(client, call, &image->reference, resolution, about ? NULL : &any,
+                               other, err);
 }
 
 static int add_chosen(struct registry_client *client, struct call *call,
@@ -127,7 +131,8 @@ static int add_chosen(struct registry_client *client, struct call *call,
             image->attestations_missing++; // many a mirror copies images alone
             continue;
         }
-        if (status < 0 || add(client, call, &resolution, choice == ATTESTATION, image, err) < 0) {
+        if (status < 0 || add(client, call, &resolution,
+                              choice == ATTESTATION ? entry->about : NULL, image, err) < 0) {
             char platform[100];
             registry_platform_format(&entry->platform, platform);
             return err_wrap(err, "%s", choice == IMAGE ? platform : "an attestation");
@@ -170,5 +175,39 @@ int registry_image_add_others(struct registry_client *client, struct call *call,
     image->is_multi_platform = platforms->is_all || platforms->count > 1;
     if (image->is_multi_platform || has_attestation(image))
         keep_index(index, image);
+    return 0;
+}
+
+// ---- what is attested --------------------------------------------------------------------------
+
+static int read_statement(struct registry_client *client, struct call *call,
+                          const struct registry_descriptor *layer, struct registry_image *image,
+                          struct err *err)
+{
+    auto_free char *bytes = NULL;
+    int status = registry_blob_fetch(client, call, &image->reference, layer,
+                                     PROVENANCE_STATEMENT_LIMIT, &bytes, err);
+    if (status == 0)
+        status = registry_statement_parse(bytes, layer->size_bytes, image->manifest.digest,
+                                          &image->provenance, err);
+    if (status != -EPROTO && status != -EFBIG)
+        return status;
+    image->statements_unread++;
+    return 0;
+}
+
+int registry_image_read_attested(struct registry_client *client, struct call *call,
+                                 struct registry_image *image, struct err *err)
+{
+    for (size_t i = 0; i < image->other_count; i++) {
+        const struct registry_image *other = image->others[i];
+        if (!other->is_attestation || strcmp(other->about, image->manifest.digest) != 0)
+            continue;
+        for (size_t k = 0; k < other->layer_count; k++) {
+            const struct registry_descriptor *layer = &other->layers[k];
+            if (layer->is_provenance && read_statement(client, call, layer, image, err) < 0)
+                return err_wrap(err, "%s: its provenance", image->reference.text);
+        }
+    }
     return 0;
 }

@@ -36,6 +36,7 @@ void registry_manifest_done(struct manifest *manifest)
     free(manifest->layers);
     free(manifest->media_type);
     free(manifest->artifact_type);
+    registry_provenance_done(&manifest->provenance);
     *manifest = (struct manifest){0};
 }
 
@@ -105,6 +106,10 @@ static int parse_layers(const json_t *layers, struct manifest *manifest, struct 
         if (status < 0)
             return status;
         manifest->layer_count++;
+        const json_t *notes = json_object_get(json_array_get(layers, i), "annotations");
+        const char *predicate = json_document_text(notes, "in-toto.io/predicate-type");
+        manifest->layers[i].is_provenance =
+            predicate != NULL && registry_predicate_is_provenance(predicate);
     }
     return 0;
 }
@@ -346,7 +351,9 @@ static int parse_document(const json_t *json, const char *content_type, struct m
     if (artifact_type != NULL && artifact_type[0] != '\0')
         manifest->artifact_type = strdup(artifact_type);
     if (manifest->media_type == NULL ||
-        (artifact_type != NULL && artifact_type[0] != '\0' && manifest->artifact_type == NULL))
+        (artifact_type != NULL && artifact_type[0] != '\0' && manifest->artifact_type == NULL) ||
+        registry_provenance_take_labels(&manifest->provenance,
+                                        json_object_get(json, "annotations")) < 0)
         return err_no_memory(err);
     return manifest->is_index ? parse_index(json, manifest, err) : parse_image(json, manifest, err);
 }
@@ -373,6 +380,12 @@ int registry_manifest_parse(const char *bytes, size_t size, const char *content_
 
 // ---- configs -----------------------------------------------------------------------------------
 
+void registry_config_done(struct image_config *config)
+{
+    registry_provenance_done(&config->provenance);
+    *config = (struct image_config){0};
+}
+
 int registry_config_parse(const char *bytes, size_t size, struct image_config *ret_config,
                           struct err *err)
 {
@@ -394,6 +407,11 @@ int registry_config_parse(const char *bytes, size_t size, struct image_config *r
     }
     if (!parse_platform(json, &config.platform))
         config.platform = (struct registry_platform){0};
+    const json_t *labels = json_object_get(json_object_get(json, "config"), "Labels");
+    if (registry_provenance_take_labels(&config.provenance, labels) < 0) {
+        registry_config_done(&config);
+        return err_no_memory(err);
+    }
     *ret_config = config;
     return 0;
 }

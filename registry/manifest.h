@@ -5,6 +5,7 @@
 // there; whether it is an image that can be published is for manifest_check_image.
 #pragma once
 
+#include "provenance.h"
 #include "registry.h"
 
 enum {
@@ -39,7 +40,8 @@ struct manifest_entry {
 struct manifest {
     char *media_type; // one of the four above
     bool is_index;
-    char *artifact_type; // NULL where there is none
+    char *artifact_type;                   // NULL where there is none
+    struct registry_provenance provenance; // that its annotations state
 
     struct manifest_entry *entries; // of an index
     size_t entry_count;
@@ -70,6 +72,8 @@ int registry_manifest_choose(const struct manifest *index, const struct registry
 struct image_config {
     struct registry_platform platform; // os "" where the config does not say
     size_t diff_id_count;
+    struct registry_provenance provenance; // that its labels state
 };
+void registry_config_done(struct image_config *config); // accepts zeroed
 int registry_config_parse(const char *bytes, size_t size, struct image_config *ret_config,
                           struct err *err);

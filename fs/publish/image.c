@@ -146,6 +146,8 @@ int image_prepare(struct image *image, struct call *call, struct err *err)
     status_row_set_total(image->status, image->archive->size_bytes);
     if (image->is_unchanged)
         return 0;
+    if (registry_image_read_attested(place->registry, call, image->resolved, err) < 0)
+        return -err->errnum;
     if (!image->is_without_copies &&
         layer_index_find(&place->index, call, image->archive, &image->runs, err) < 0)
         return -err->errnum;

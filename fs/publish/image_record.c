@@ -29,6 +29,19 @@ static int add_record_blob(struct record *record, const struct registry_descript
     return layer->media_type ? 0 : -ENOMEM;
 }
 
+static int record_provenance(const struct image *image, struct record *record)
+{
+    const struct registry_provenance *from = &image->resolved->provenance;
+    for (size_t i = 0; i < REGISTRY_FACT_COUNT; i++) {
+        if (!from->facts[i])
+            continue;
+        record->provenance.facts[i] = strdup(from->facts[i]);
+        if (!record->provenance.facts[i])
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 static int record_layers(const struct image *image, struct record *record)
 {
     const struct archive *archive = image->archive;
@@ -72,8 +85,9 @@ int image_make_record(const struct image *image, const char *etag, struct record
     memcpy(record->config_digest, resolved->config.digest, sizeof(record->config_digest));
     record->platform = copy_text(resolved->platforms);
     record->has_zstd_layers = resolved->has_zstd_layers;
-    if (record_layers(image, record) < 0 || !record->reference || !record->tag ||
-        !record->platform) {
+    record->is_all_platforms = image->line->platforms.is_all;
+    if (record_layers(image, record) < 0 || record_provenance(image, record) < 0 ||
+        !record->reference || !record->tag || !record->platform) {
         record_free(record);
         return err_no_memory(err);
     }

@@ -2,13 +2,16 @@
 #include "publish_private.h"
 
 #include "../path.h"
+#include "../revision.h"
+#include "../utf8.h"
+#include "base/log.h"
 #include "base/scope.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { NOTE_SIZE = 160 };
+enum { REVISION_SHOWN = 80 }; // bytes of one that a sentence quotes
 
 // ---- failures ----------------------------------------------------------------------------------
 
@@ -56,19 +59,36 @@ static void close_row(const struct publish *publish, struct image *image, enum s
     status_close(TAKE(image->status), state, buf_text(&detail));
 }
 
-// What is to be known of an image that was published.
-static void fill_note(const struct registry_image *image, char ret_note[NOTE_SIZE])
+static const char *separator(const struct buf *note)
 {
-    const char *zstd =
-        image && image->has_zstd_layers ? "its zstd layers need Docker 23 or newer to load" : "";
-    size_t missing = image ? image->attestations_missing : 0;
-    ret_note[0] = '\0';
-    if (missing > 0)
-        snprintf(ret_note, NOTE_SIZE,
-                 "%s%sthe registry has not %zu of the attestations that its index names", zstd,
-                 *zstd ? "; " : "", missing);
-    else
-        snprintf(ret_note, NOTE_SIZE, "%s", zstd);
+    return note->size > 0 ? "; " : "";
+}
+
+// What is to be known of an image that was published.
+static void append_notes(const struct publish *publish, const struct registry_image *image,
+                         struct buf *note)
+{
+    const char *misfit = revision_misfit_in(&image->provenance, publish->directory);
+    if (misfit)
+        buf_printf(note, "it states revision %.*s, and the directory is of %s",
+                   (int)utf8_fit(misfit, REVISION_SHOWN), misfit, path_last(publish->directory));
+    if (image->has_zstd_layers)
+        buf_printf(note, "%sits zstd layers need Docker 23 or newer to load", separator(note));
+    if (image->attestations_missing > 0)
+        buf_printf(note, "%sthe registry has not %zu of the attestations that its index names",
+                   separator(note), image->attestations_missing);
+    if (image->statements_unread > 0)
+        buf_printf(note, "%s%zu of its provenance statements make no sense or are too large",
+                   separator(note), image->statements_unread);
+}
+
+static void warn_of_misfit(const struct publish *publish, const struct registry_image *image,
+                           const char *path)
+{
+    const char *misfit = revision_misfit_in(&image->provenance, publish->directory);
+    if (misfit)
+        log_event(LOG_LEVEL_WARN, "an image states another revision than its directory's", "path",
+                  path, "revision", misfit, "reference", image->reference.text, NULL);
 }
 
 static void say_image(struct publish *publish, size_t index)
@@ -87,13 +107,16 @@ static void say_image(struct publish *publish, size_t index)
     char bytes[32] = "0";
     if (image->archive)
         snprintf(bytes, sizeof(bytes), "%" PRIu64, image->archive->size_bytes);
-    char note[NOTE_SIZE];
-    fill_note(image->resolved, note);
+    auto_buf struct buf note = BUF_INIT(ERR_TEXT_SIZE);
+    if (image->resolved)
+        append_notes(publish, image->resolved, &note);
     if (image->is_unchanged || image->is_published) {
-        close_row(publish, image, image->is_unchanged ? STATUS_UNCHANGED : STATUS_PUBLISHED, note);
+        close_row(publish, image, image->is_unchanged ? STATUS_UNCHANGED : STATUS_PUBLISHED,
+                  buf_text(&note));
         audit.outcome = image->is_unchanged ? "unchanged" : "published";
         audit.bytes = bytes;
         audit_tell(LOG_LEVEL_INFO, audit.outcome, NULL, &audit);
+        warn_of_misfit(publish, image->resolved, path);
     } else if (publish->cancelled) {
         close_row(publish, image, STATUS_CANCELLED, publish->err.text);
         audit_tell(publish->cancelled == EINTR ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "cancelled",

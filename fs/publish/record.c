@@ -26,6 +26,7 @@ void record_free(struct record *record)
     free(record->reference);
     free(record->tag);
     free(record->platform);
+    registry_provenance_done(&record->provenance);
     free(record->publisher_host);
     free(record->version);
     free(record);
@@ -72,6 +73,14 @@ static bool copy_layers(const struct record *from, struct record *to)
     return true;
 }
 
+static bool copy_provenance(const struct registry_provenance *from, struct registry_provenance *to)
+{
+    for (size_t i = 0; i < REGISTRY_FACT_COUNT; i++)
+        if (!copy_text(from->facts[i], &to->facts[i]))
+            return false;
+    return true;
+}
+
 struct record *record_copy(const struct record *record, const char *key, const char *etag,
                            int64_t published_ms, int64_t publisher_uid)
 {
@@ -82,11 +91,13 @@ struct record *record_copy(const struct record *record, const char *key, const c
     copy->has_image = true;
     copy->format = record->format;
     copy->has_zstd_layers = record->has_zstd_layers;
+    copy->is_all_platforms = record->is_all_platforms;
     memcpy(copy->source_digest, record->source_digest, sizeof(copy->source_digest));
     memcpy(copy->manifest_digest, record->manifest_digest, sizeof(copy->manifest_digest));
     memcpy(copy->config_digest, record->config_digest, sizeof(copy->config_digest));
     if (!copy_text(record->reference, &copy->reference) || !copy_text(record->tag, &copy->tag) ||
-        !copy_text(record->platform, &copy->platform) || !copy_layers(record, copy)) {
+        !copy_text(record->platform, &copy->platform) || !copy_layers(record, copy) ||
+        !copy_provenance(&record->provenance, &copy->provenance)) {
         record_free(copy);
         return NULL;
     }
@@ -189,6 +200,11 @@ static int check_image(const struct record *record, struct err *err)
         return refuse(err, "image.*_digest", "is no sha256 digest");
     if (!is_word(record->platform))
         return refuse(err, "image.platform", "is no platform");
+    for (size_t i = 0; i < REGISTRY_FACT_COUNT; i++) {
+        const char *fact = record->provenance.facts[i];
+        if (fact && !is_line(fact, REGISTRY_FACT_MAX))
+            return refuse(err, "image.provenance", "holds what is no line of text");
+    }
     if (record->layer_count > REGISTRY_LAYERS_MAX)
         return refuse(err, "image.layers", "are more than an image can have");
     for (size_t i = 0; i < record->layer_count; i++) {

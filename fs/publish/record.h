@@ -55,6 +55,8 @@ struct record {
     char manifest_digest[REGISTRY_DIGEST_SIZE]; // of the platform's manifest inside, or the index
     char config_digest[REGISTRY_DIGEST_SIZE];   // docker's image ID
     char *platform;                             // "linux/amd64", or several behind commas
+    bool is_all_platforms;                      // platform=all was asked for
+    struct registry_provenance provenance;      // what the image says of its own making
     // The blobs in the file's order: the layers, each once, then the config: where that begins the
     // layers end.
     struct record_layer *layers;

@@ -80,19 +80,54 @@ static json_t *layers_to_json(const struct record *record)
     return layers;
 }
 
+static const char *const fact_names[REGISTRY_FACT_COUNT] = {
+    [REGISTRY_FACT_SOURCE] = "source",
+    [REGISTRY_FACT_REVISION] = "revision",
+    [REGISTRY_FACT_VERSION] = "version",
+    [REGISTRY_FACT_CREATED] = "created",
+    [REGISTRY_FACT_BUILDER] = "builder",
+    [REGISTRY_FACT_BUILT_FROM] = "built_from",
+    [REGISTRY_FACT_BUILT_REVISION] = "built_revision",
+};
+
+// Members that are not there where nothing is known: most images state little.
+static int add_optional(const struct record *record, json_t *image)
+{
+    json_t *provenance = json_object();
+    if (!provenance)
+        return -ENOMEM;
+    for (size_t i = 0; i < REGISTRY_FACT_COUNT; i++) {
+        const char *fact = record->provenance.facts[i];
+        if (fact && json_object_set_new(provenance, fact_names[i], json_string(fact)) < 0) {
+            json_decref(provenance);
+            return -ENOMEM;
+        }
+    }
+    if (json_object_size(provenance) == 0)
+        json_decref(provenance);
+    else if (json_object_set_new(image, "provenance", provenance) < 0)
+        return -ENOMEM;
+    return record->is_all_platforms ? json_object_set_new(image, "all_platforms", json_true()) : 0;
+}
+
 static json_t *image_to_json(const struct record *record)
 {
     json_t *layers = layers_to_json(record);
 
+    if (!layers)
+        return NULL;
     // 'o' takes the reference over, also when json_pack fails.
-    return !layers
-               ? NULL
-               : json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:o}", "format",
-                           record->format == ARCHIVE_FORMAT_TAR_GZ ? "tar.gz" : "tar", "reference",
-                           record->reference, "tag", record->tag, "platform", record->platform,
-                           "source_digest", record->source_digest, "manifest_digest",
-                           record->manifest_digest, "config_digest", record->config_digest,
-                           "zstd_layers", record->has_zstd_layers, "layers", layers);
+    json_t *image = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:o}", "format",
+        record->format == ARCHIVE_FORMAT_TAR_GZ ? "tar.gz" : "tar", "reference", record->reference,
+        "tag", record->tag, "platform", record->platform, "source_digest", record->source_digest,
+        "manifest_digest", record->manifest_digest, "config_digest", record->config_digest,
+        "zstd_layers", record->has_zstd_layers, "layers", layers);
+    if (image && add_optional(record, image) < 0) {
+        json_decref(image);
+        return NULL;
+    }
+    return image;
 }
 
 static int append_json(const char *bytes, size_t size, void *context)
@@ -261,6 +296,20 @@ static int parse_layers(const json_t *image, struct record *record, struct err *
     return 0;
 }
 
+// What older programs did not write.
+static int parse_optional(const json_t *image, struct record *record, struct err *err)
+{
+    const json_t *provenance = json_object_get(image, "provenance");
+    if (provenance && !json_is_object(provenance))
+        return refuse(err, "image.provenance", "is no object");
+    for (size_t i = 0; i < REGISTRY_FACT_COUNT; i++)
+        if (json_object_get(provenance, fact_names[i]) &&
+            take_text(provenance, fact_names[i], &record->provenance.facts[i], err) < 0)
+            return -err->errnum;
+    record->is_all_platforms = json_is_true(json_object_get(image, "all_platforms"));
+    return 0;
+}
+
 static int parse_image(const json_t *image, struct record *record, struct err *err)
 {
     char format[sizeof("tar.gz")];
@@ -290,7 +339,8 @@ static int parse_image(const json_t *image, struct record *record, struct err *e
         return refuse(err, "image.zstd_layers", "is missing or neither true nor false");
     record->format = strcmp(format, "tar") == 0 ? ARCHIVE_FORMAT_TAR : ARCHIVE_FORMAT_TAR_GZ;
     record->has_zstd_layers = json_is_true(zstd_layers);
-    return parse_layers(image, record, err);
+    error = parse_optional(image, record, err);
+    return error < 0 ? error : parse_layers(image, record, err);
 }
 
 static int parse_object(const json_t *json, struct record *record, struct err *err)

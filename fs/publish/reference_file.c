@@ -32,20 +32,12 @@ struct shown {
 static struct shown shown(const char *field)
 {
     struct shown result;
-    size_t size = strlen(field);
-    size_t at = 0;
+    size_t size = utf8_fit(field, SHOWN_SIZE);
 
-    while (at < size) {
-        size_t step;
-        utf8_decode(field + at, size - at, &step);
-        if (at + step > SHOWN_SIZE)
-            break;
-        at += step;
-    }
-    memcpy(result.text, field, at);
-    memcpy(result.text + at, "...", sizeof("..."));
-    if (at == size)
-        result.text[at] = '\0';
+    memcpy(result.text, field, size);
+    memcpy(result.text + size, "...", sizeof("..."));
+    if (field[size] == '\0')
+        result.text[size] = '\0';
     return result;
 }
 

@@ -21,8 +21,8 @@ static int append_pinned(const struct record *record, const char *name, struct b
     buf_printf(line, "%s/%s", reference.host, reference.repository);
     if (reference.tag)
         buf_printf(line, ":%s", reference.tag);
-    buf_printf(line, "@%s %s platform=%s tag=%s\n", record->source_digest, name, record->platform,
-               record->tag);
+    buf_printf(line, "@%s %s platform=%s tag=%s\n", record->source_digest, name,
+               record->is_all_platforms ? "all" : record->platform, record->tag);
     registry_reference_done(&reference);
     return line->is_full ? err_no_memory(err) : 0;
 }

@@ -145,6 +145,36 @@ static void append_confidential(const struct totals *totals, struct buf *page)
 
 // ---- one file ----------------------------------------------------------------------------------
 
+// What the image says of itself, as text: what looks like a link leads wherever its author likes.
+static void append_provenance(const struct registry_provenance *provenance, struct buf *page)
+{
+    static const char *const labels[REGISTRY_FACT_COUNT] = {
+        [REGISTRY_FACT_SOURCE] = "Stated source",
+        [REGISTRY_FACT_REVISION] = "Stated revision",
+        [REGISTRY_FACT_VERSION] = "Stated version",
+        [REGISTRY_FACT_CREATED] = "Stated date",
+        [REGISTRY_FACT_BUILDER] = "Attested builder",
+        [REGISTRY_FACT_BUILT_FROM] = "Attested source",
+        [REGISTRY_FACT_BUILT_REVISION] = "Attested revision",
+    };
+    for (size_t i = 0; i < REGISTRY_FACT_COUNT; i++)
+        if (provenance->facts[i])
+            fact_code(page, labels[i], provenance->facts[i]);
+}
+
+static void append_misfit(const struct snapshot *snapshot, const struct snapshot_file *file,
+                          struct buf *page)
+{
+    const char *misfit = snapshot_misfit(snapshot, file);
+    if (misfit)
+        html_format(
+            page,
+            "<p class=\"notice\"><strong>This image states another revision than its "
+            "build\xE2\x80\x99s:</strong> <code>%s</code>. Ask whether it is the one that was "
+            "meant.</p>\n",
+            misfit);
+}
+
 static void append_image_facts(const struct record *record, struct buf *page)
 {
     fact_code(page, "Image", record->reference);
@@ -154,6 +184,7 @@ static void append_image_facts(const struct record *record, struct buf *page)
     if (strcmp(record->source_digest, record->manifest_digest) != 0)
         fact_code(page, "Index digest", record->source_digest);
     fact_code(page, "Image ID", record->config_digest);
+    append_provenance(&record->provenance, page);
     fact(page, "Signatures", "none looked for, none carried (see Security)");
     if (record->has_zstd_layers)
         fact(page, "Note",
@@ -214,7 +245,8 @@ static void append_build(const struct snapshot_file *file, struct buf *page)
     fact_end(page);
 }
 
-static void append_file(const struct snapshot_file *file, struct buf *page)
+static void append_file(const struct snapshot *snapshot, const struct snapshot_file *file,
+                        struct buf *page)
 {
     buf_append_text(page, "<article class=\"card\">\n");
     append_top(file, page);
@@ -237,6 +269,7 @@ static void append_file(const struct snapshot_file *file, struct buf *page)
     if (file->record && file->record->has_image)
         append_image_facts(file->record, page);
     buf_append_text(page, "</dl>\n");
+    append_misfit(snapshot, file, page);
     if (file->url)
         append_commands(file, page);
     buf_append_text(page, "</article>\n");
@@ -246,7 +279,7 @@ static void append_files(const struct snapshot *snapshot, struct buf *page)
 {
     buf_append_text(page, "<section aria-labelledby=\"files\">\n<h2 id=\"files\">Files</h2>\n");
     for (size_t i = 0; i < snapshot->file_count; i++)
-        append_file(&snapshot->files[i], page);
+        append_file(snapshot, &snapshot->files[i], page);
     buf_append_text(page, "</section>\n");
 }
 

@@ -296,6 +296,13 @@ void report_security_notes(const struct snapshot *snapshot, struct buf *page)
         "<li><strong>Signatures:</strong> none were looked for when these files were published, "
         "and none are carried in them. This page says nothing about whether the images are signed "
         "in the registry they came from.</li>\n");
+    if (has_any(snapshot, snapshot_has_provenance))
+        buf_append_text(
+            page,
+            "<li><strong>What \xE2\x80\x9Cstated\xE2\x80\x9D and \xE2\x80\x9C"
+            "attested\xE2\x80\x9D mean:</strong> stated is what the image\xE2\x80\x99s own labels "
+            "or annotations say, attested what its builder wrote beside it. Neither was checked: "
+            "it is as true as whoever could push the image is honest.</li>\n");
     if (has_any(snapshot, has_sha256))
         buf_append_text(
             page,

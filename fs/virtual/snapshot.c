@@ -1,6 +1,7 @@
 #include "snapshot.h"
 
 #include "../publish/reference_file.h"
+#include "../revision.h"
 
 #include <string.h>
 
@@ -18,6 +19,25 @@ bool snapshot_is_gzip(const struct snapshot_file *file)
     if (file->record && file->record->has_image)
         return file->record->format == ARCHIVE_FORMAT_TAR_GZ;
     return reference_name_format(file->name, &format) && format == ARCHIVE_FORMAT_TAR_GZ;
+}
+
+bool snapshot_has_provenance(const struct snapshot_file *file)
+{
+    for (size_t i = 0; file->record && i < REGISTRY_FACT_COUNT; i++)
+        if (file->record->provenance.facts[i])
+            return true;
+    return false;
+}
+
+const char *snapshot_misfit(const struct snapshot *snapshot, const struct snapshot_file *file)
+{
+    size_t size = strcspn(file->name, "/");
+
+    if (!file->record)
+        return NULL;
+    if (file->name[size] == '/') // of a branch's files, "abc1234/runtime:main.tar"
+        return revision_misfit(&file->record->provenance, file->name, size);
+    return revision_misfit_in(&file->record->provenance, snapshot->directory);
 }
 
 int snapshot_title(const struct snapshot *snapshot, struct buf *text)

@@ -66,6 +66,12 @@ struct snapshot {
 bool snapshot_is_archive(const struct snapshot_file *file);
 bool snapshot_is_gzip(const struct snapshot_file *file);
 
+// Whether its image says anything of its own making.
+bool snapshot_has_provenance(const struct snapshot_file *file);
+// The revision that its image states where that is not the commit that the build is named after,
+// else NULL.
+const char *snapshot_misfit(const struct snapshot *snapshot, const struct snapshot_file *file);
+
 // What one would call the build: title=, or "Prerelease jps/fix-login, abc1234". As it stands:
 // whoever shows it escapes it.
 int snapshot_title(const struct snapshot *snapshot, struct buf *text);

@@ -15,12 +15,17 @@ static void append_code(struct buf *text, const char *value)
     buf_append_text(text, "</code>");
 }
 
-static void append_cell(struct buf *text, const char *value)
+static void append_value(struct buf *text, const char *value)
 {
     if (value)
         append_code(text, value);
     else
         buf_append_char(text, '-');
+}
+
+static void append_cell(struct buf *text, const char *value)
+{
+    append_value(text, value);
     buf_append_text(text, " | ");
 }
 
@@ -41,6 +46,54 @@ static void append_row(const struct snapshot_file *file, struct buf *text)
     else
         buf_append_text(text, "not known");
     buf_append_text(text, " |\n");
+}
+
+// ---- what the images say of themselves
+// -----------------------------------------------------------
+
+static bool has_provenance(const struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->file_count; i++)
+        if (snapshot_has_provenance(&snapshot->files[i]))
+            return true;
+    return false;
+}
+
+static void append_provenance(const struct snapshot *snapshot, struct buf *text)
+{
+    static const enum registry_fact shown[] = {REGISTRY_FACT_SOURCE, REGISTRY_FACT_REVISION,
+                                               REGISTRY_FACT_VERSION, REGISTRY_FACT_CREATED,
+                                               REGISTRY_FACT_BUILDER};
+
+    buf_append_text(text,
+                    "\n| As it says itself | Source | Revision | Version | Created | Built by "
+                    "|\n| --- | --- | --- | --- | --- | --- |\n");
+    for (size_t i = 0; i < snapshot->file_count; i++) {
+        const struct snapshot_file *file = &snapshot->files[i];
+        if (!snapshot_has_provenance(file))
+            continue;
+        buf_append_text(text, "| ");
+        append_code(text, file->name);
+        for (size_t k = 0; k < ARRAY_SIZE(shown); k++) {
+            buf_append_text(text, " | ");
+            append_value(text, file->record->provenance.facts[shown[k]]);
+        }
+        buf_append_text(text, " |\n");
+    }
+}
+
+static void append_misfits(const struct snapshot *snapshot, struct buf *text)
+{
+    for (size_t i = 0; i < snapshot->file_count; i++) {
+        const char *misfit = snapshot_misfit(snapshot, &snapshot->files[i]);
+        if (!misfit)
+            continue;
+        buf_append_text(text, "\n**Warning:** ");
+        append_code(text, snapshot->files[i].name);
+        buf_append_text(text, " states revision ");
+        append_code(text, misfit);
+        buf_append_text(text, ", which is another than its build's.\n");
+    }
 }
 
 static void append_totals(const struct snapshot *snapshot, struct buf *text)
@@ -73,6 +126,9 @@ int summary_render(const struct snapshot *snapshot, struct buf *ret_bytes, struc
                                "| --- | ---: | --- | --- | --- | --- |\n");
     for (size_t i = 0; i < snapshot->file_count; i++)
         append_row(&snapshot->files[i], ret_bytes);
+    if (has_provenance(snapshot))
+        append_provenance(snapshot, ret_bytes);
+    append_misfits(snapshot, ret_bytes);
     // What is appended next begins a paragraph of its own.
     buf_append_char(ret_bytes, '\n');
     if (ret_bytes->is_full)

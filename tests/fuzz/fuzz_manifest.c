@@ -21,6 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
             (void)registry_manifest_check_image(&manifest, &err);
         registry_manifest_done(&manifest);
     }
-    (void)registry_config_parse((const char *)bytes, size, &config, &err);
+    if (registry_config_parse((const char *)bytes, size, &config, &err) == 0)
+        registry_config_done(&config);
     return 0;
 }

@@ -83,8 +83,9 @@ CASES = {
 
 
 @pytest.mark.semantics(526)
-def test_lies_are_not_published(fake, mount):
-    there = mount(memory="16M")
+@pytest.mark.parametrize("platform", ["linux/amd64", "all"])
+def test_lies_are_not_published(fake, mount, platform):
+    there = mount(memory="16M", platform=platform)
     (there.path / "b").mkdir()
     unexpected = []
     for at, (name, (change, words)) in enumerate(CASES.items()):

@@ -67,6 +67,18 @@ def test_all_platforms(mount, reference, index, docker, podman, containerd, skop
     assert "choose another name" in there.why("b")[1]
 
 
+@pytest.mark.semantics(735)
+def test_all_stays_all_when_it_is_pinned(mount, registry, repository):
+    made = images.Index([images.small("arm", architecture="arm64")]).push(registry, repository, "v1")
+    there = mount()
+    reference = "%s/%s:v1 x.tar platform=all" % (registry.host, repository)
+    assert there.publish("b", reference).returncode == 0
+    (there.path / "releases/v1").mkdir()
+    assert there.run("cp", "b/pinned.ref", "releases/v1/release.ref").returncode == 0
+    assert there.object("releases/v1/x.tar") == there.object("b/x.tar")
+    assert [there.rows(path + "/urls.tsv")[0]["digest"] for path in ("b", "releases/v1")] == [made.digest] * 2
+
+
 @pytest.mark.semantics(496)
 def test_a_list_of_platforms(mount, reference, index):
     arm, amd, _ = index.images

@@ -122,7 +122,7 @@ class Image:
     """A manifest with its config and layers."""
 
     def __init__(self, layers, kind="oci", architecture="amd64", os="linux", variant=None,
-                 command=("/bin/busybox", "cat", "/message"), labels=None):
+                 command=("/bin/busybox", "cat", "/message"), labels=None, annotations=None):
         types = DOCKER if kind == "docker" else OCI
         self.layers = list(layers)
         self.platform = {"architecture": architecture, "os": os}
@@ -141,7 +141,8 @@ class Image:
             "config": {"mediaType": types["config"], "digest": self.config_digest,
                        "size": len(self.config)},
             "layers": [{"mediaType": types[("layer " + (each.compression or "")).strip()],
-                        "digest": each.digest, "size": each.size} for each in self.layers]})
+                        "digest": each.digest, "size": each.size} for each in self.layers],
+            **({"annotations": annotations} if annotations else {})})
         self.digest = digest_of(self.manifest)
 
     @property
@@ -166,12 +167,15 @@ class Image:
 
 class Index:
     """Images of several platforms under one name. With `attest`, each has an
-    attestation manifest beside it, as buildx makes them (unknown/unknown)."""
+    attestation manifest beside it, as buildx makes them (unknown/unknown); True, or
+    what makes the statements of one: attest(image) -> [bytes] of SLSA provenance."""
 
-    def __init__(self, images, kind="oci", attest=False):
+    def __init__(self, images, kind="oci", attest=False, annotations=None):
         types = DOCKER if kind == "docker" else OCI
         self.images = list(images)
-        self.attestations = [_attestation(each) for each in self.images] if attest else []
+        statements = attest if callable(attest) else (lambda image: [provenance(image)])
+        self.attestations = [_Attestation(statements(each))
+                             for each in self.images] if attest else []
         entries = [_descriptor(each, each.platform) for each in self.images]
         for subject, attestation in zip(self.images, self.attestations):
             entries.append(_descriptor(
@@ -180,7 +184,8 @@ class Index:
                  "vnd.docker.reference.type": "attestation-manifest"}))
         self.media_type = types["index"]
         self.manifest = _json({"schemaVersion": 2, "mediaType": self.media_type,
-                               "manifests": entries})
+                               "manifests": entries,
+                               **({"annotations": annotations} if annotations else {})})
         self.digest = digest_of(self.manifest)
 
     def push(self, registry, repository, *tags):
@@ -192,26 +197,33 @@ class Index:
         return self
 
 
+SLSA_0_2 = "https://slsa.dev/provenance/v0.2"
+SLSA_1 = "https://slsa.dev/provenance/v1"
+
+
+def provenance(subject, predicate=None, kind=SLSA_0_2):
+    """An in-toto statement about an image, as its bytes."""
+    return _json({"_type": "https://in-toto.io/Statement/v0.1", "predicateType": kind,
+                  "subject": [{"name": "image",
+                               "digest": {"sha256": subject.digest.split(":")[1]}}],
+                  "predicate": predicate or {"builder": {"id": "test"}}})
+
+
 class _Attestation(Image):
-    def __init__(self, subject):
+    def __init__(self, statements):
         super().__init__([], architecture="unknown", os="unknown")
-        statement = _json({"_type": "https://in-toto.io/Statement/v0.1",
-                           "predicateType": "https://slsa.dev/provenance/v0.2",
-                           "subject": [{"name": "image", "digest": {
-                               "sha256": subject.digest.split(":")[1]}}],
-                           "predicate": {"builder": {"id": "test"}}})
-        self.layers = [raw_layer(statement)]
+        self.layers = [raw_layer(statement) for statement in statements]
         manifest = json.loads(self.manifest)
         manifest["layers"] = [{"mediaType": "application/vnd.in-toto+json",
-                               "digest": self.layers[0].digest, "size": self.layers[0].size,
-                               "annotations": {"in-toto.io/predicate-type":
-                                               "https://slsa.dev/provenance/v0.2"}}]
+                               "digest": each.digest, "size": each.size,
+                               "annotations": {"in-toto.io/predicate-type": _kind(each.blob)}}
+                              for each in self.layers]
         self.manifest = _json(manifest)
         self.digest = digest_of(self.manifest)
 
 
-def _attestation(subject):
-    return _Attestation(subject)
+def _kind(statement):
+    return SLSA_1 if SLSA_1.encode() + b'"' in statement else SLSA_0_2
 
 
 def _descriptor(image, platform, annotations=None):

@@ -38,6 +38,17 @@ static void test_bytes(void **state)
           "# notes & <plans>.pdf: not known to be published from a registry; cp copies "
           "it\n" LINE("runtime-api:latest.tar.gz") LINE("runtime:main.tar"));
 
+    // All platforms stay all, also where the index has one: its digest is what was published.
+    fixture.records[1]->is_all_platforms = true;
+    check(&fixture.snapshot,
+          "# notes & <plans>.pdf: not known to be published from a registry; cp copies "
+          "it\n" LINE(
+              "runtime-api:latest.tar.gz") "ghcr.io/all-hands-ai/runtime:174c691-nikolaik"
+                                           "@" FIXTURE_DIGEST
+                                           " runtime:main.tar platform=all tag=" FIXTURE_REFERENCE
+                                           "\n");
+    fixture.records[1]->is_all_platforms = false;
+
     // Of a branch, by the files' own names; a reference that was pinned stays so.
     fixture.files[1].name = "abc1234/api.tar.gz";
     free(fixture.records[0]->reference);

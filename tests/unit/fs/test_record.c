@@ -57,6 +57,10 @@ static void check_same(const struct record *a, const struct record *b)
     assert_int_equal(a->size_bytes, b->size_bytes);
     assert_string_equal(a->sha256, b->sha256);
     assert_int_equal(a->format, b->format);
+    assert_int_equal(a->is_all_platforms, b->is_all_platforms);
+    for (size_t i = 0; i < REGISTRY_FACT_COUNT; i++)
+        assert_string_equal(a->provenance.facts[i] ? a->provenance.facts[i] : "-",
+                            b->provenance.facts[i] ? b->provenance.facts[i] : "-");
     assert_string_equal(a->reference, b->reference);
     assert_string_equal(a->tag, b->tag);
     assert_string_equal(a->source_digest, b->source_digest);
@@ -90,6 +94,9 @@ static void test_round_trip(void **state)
     auto_buf struct buf again = BUF_INIT(RECORD_LIMIT);
     struct err err = {0};
     record->has_zstd_layers = true;
+    record->is_all_platforms = true;
+    for (size_t i = 0; i < REGISTRY_FACT_COUNT; i++)
+        assert_true(asprintf(&record->provenance.facts[i], "fact %zu \xC3\xA9 <\">", i) > 0);
     record->format = ARCHIVE_FORMAT_TAR_GZ;
     struct record_midstate *midstate = &record->layers[1].midstate; // between two blocks
     record->layers[1].offset = midstate->sha256.size_bytes = 2048 + 63;
@@ -100,6 +107,16 @@ static void test_round_trip(void **state)
     check_same(record, read);
     assert_int_equal(record_format(read, &again, &err), 0);
     assert_string_equal(json.bytes, again.bytes);
+    record_free(read);
+    // Another version of the file knows the same of its image.
+    read =
+        record_copy(record, record->key, record->etag, record->published_ms, record->publisher_uid);
+    assert_non_null(read);
+    free(read->publisher_host);
+    free(read->version);
+    read->publisher_host = strdup(record->publisher_host);
+    read->version = strdup(record->version);
+    check_same(record, read);
     record_free(read);
     record_free(record);
 }

@@ -283,6 +283,42 @@ static void test_policy(void **state)
     fixture_done(&fixture);
 }
 
+// What an image says of itself is shown as text, and a revision that does not fit is warned of.
+static void test_provenance(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture);
+    auto_free char *silent = render(&fixture.snapshot);
+    says_not(silent, "Stated");
+    says_not(silent, "Attested");
+    struct registry_provenance *provenance = &fixture.records[1]->provenance;
+    provenance->facts[REGISTRY_FACT_SOURCE] = strdup("javascript:alert(1)");
+    provenance->facts[REGISTRY_FACT_REVISION] = strdup("abc1234def");
+    provenance->facts[REGISTRY_FACT_BUILDER] = strdup("https://github.com/o/a/actions/runs/1");
+    auto_free char *page = render(&fixture.snapshot);
+    says(page, "<dt>Stated source</dt><dd><code>javascript:alert(1)</code></dd>");
+    says(page, "<dt>Stated revision</dt><dd><code>abc1234def</code></dd>");
+    says(page, "<dt>Attested builder</dt><dd><code>https://github.com/o/a/actions/runs/1</code>");
+    says(page, "attested what its builder wrote beside it");
+    says_not(page, "href=\"javascript");
+    says_not(page, "another revision");
+    fixture.snapshot.build = "fff1234";
+    fixture.snapshot.directory = "jps/fix-login/fff1234";
+    auto_free char *warned = render(&fixture.snapshot);
+    says(warned, "<p class=\"notice\"><strong>This image states another revision than its "
+                 "build\xE2\x80\x99s:</strong> <code>abc1234def</code>");
+    // Of a branch's page the file's own build counts.
+    fixture.snapshot.directory = "jps/fix-login";
+    fixture.files[2].name = "abc1234/runtime:main.tar";
+    auto_free char *branch = render(&fixture.snapshot);
+    says_not(branch, "another revision");
+    fixture.files[2].name = "fff1234/runtime:main.tar";
+    auto_free char *warned_branch = render(&fixture.snapshot);
+    says(warned_branch, "another revision");
+    fixture_done(&fixture);
+}
+
 // Every text that somebody else chose, hostile.
 static void test_hostile_texts(void **state)
 {
@@ -290,6 +326,9 @@ static void test_hostile_texts(void **state)
     static const char evil[] = "\"'><script>alert(1)</script>\xE2\x80\xAE&\x1b</code></title>";
     struct fixture fixture;
     fixture_init(&fixture);
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < REGISTRY_FACT_COUNT; k++)
+            fixture.records[i]->provenance.facts[k] = strdup("abc1234");
     auto_free char *before = render(&fixture.snapshot);
     size_t elements = check_nesting(before);
     fixture.snapshot.title = evil;
@@ -310,6 +349,10 @@ static void test_hostile_texts(void **state)
         for (size_t k = 0; k < ARRAY_SIZE(texts); k++) {
             free(*texts[k]);
             *texts[k] = strdup(evil);
+        }
+        for (size_t k = 0; k < REGISTRY_FACT_COUNT; k++) {
+            free(record->provenance.facts[k]);
+            record->provenance.facts[k] = strdup(evil);
         }
     }
     auto_free char *page = render(&fixture.snapshot);
@@ -354,10 +397,15 @@ static void test_limit_and_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_content),       cmocka_unit_test(test_kinds_of_builds),
-        cmocka_unit_test(test_nothing_known), cmocka_unit_test(test_form),
-        cmocka_unit_test(test_weight),        cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_hostile_texts), cmocka_unit_test(test_limit_and_no_memory),
+        cmocka_unit_test(test_content),
+        cmocka_unit_test(test_kinds_of_builds),
+        cmocka_unit_test(test_nothing_known),
+        cmocka_unit_test(test_form),
+        cmocka_unit_test(test_weight),
+        cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_provenance),
+        cmocka_unit_test(test_hostile_texts),
+        cmocka_unit_test(test_limit_and_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,6 +56,31 @@ static void test_bytes(void **state)
     fixture_done(&fixture);
 }
 
+// A table of its own of what images say, and a line for each revision that does not fit.
+static void test_provenance(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    auto_buf struct buf text = BUF_INIT(1 << 20);
+    struct err err = {0};
+    fixture_init(&fixture);
+    struct registry_provenance *provenance = &fixture.records[1]->provenance;
+    provenance->facts[REGISTRY_FACT_SOURCE] = strdup("https://a/b");
+    provenance->facts[REGISTRY_FACT_REVISION] = strdup("fff1234");
+    provenance->facts[REGISTRY_FACT_BUILDER] = strdup("`|<x>@me\xE2\x80\xAE");
+    assert_int_equal(summary_render(&fixture.snapshot, &text, &err), 0);
+    assert_non_null(strstr(
+        buf_text(&text),
+        "\n\n| As it says itself | Source | Revision | Version | Created | Built by |\n"
+        "| --- | --- | --- | --- | --- | --- |\n"
+        "| <code>runtime&#58;main&#46;tar</code> | <code>https&#58;&#47;&#47;a&#47;b</code> | "
+        "<code>fff1234</code> | - | - | "
+        "<code>&#96;&#124;&#60;x&#62;&#64;me[U+202E]</code> |\n\n"
+        "**Warning:** <code>runtime&#58;main&#46;tar</code> states revision <code>fff1234</code>, "
+        "which is another than its build's.\n\n"));
+    fixture_done(&fixture);
+}
+
 // Whatever a name holds: as many lines and cells as before, and no link.
 static void test_hostile_names(void **state)
 {
@@ -92,6 +117,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_provenance),
         cmocka_unit_test(test_hostile_names),
         cmocka_unit_test(test_limit),
     };

@@ -208,6 +208,7 @@ static void parses_configs(void **state)
         registry_platform_format(&config.platform, text);
         assert_string_equal(text, cases[i].platform);
         assert_int_equal(config.diff_id_count, cases[i].diff_ids);
+        registry_config_done(&config);
     }
 }
 
