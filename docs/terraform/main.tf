@@ -51,6 +51,15 @@ resource "aws_s3_bucket_ownership_controls" "prerelease" {
   }
 }
 
+# What was removed or replaced, by mistake or by who had a key, can be had back for as long as the
+# lifecycle keeps it.
+resource "aws_s3_bucket_versioning" "prerelease" {
+  bucket = aws_s3_bucket.prerelease.id
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
 resource "aws_kms_key" "prerelease" {
   count               = var.kms ? 1 : 0
   description         = "Objects of ${var.bucket}"
@@ -69,7 +78,8 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "prerelease" {
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "prerelease" {
-  bucket = aws_s3_bucket.prerelease.id
+  bucket     = aws_s3_bucket.prerelease.id
+  depends_on = [aws_s3_bucket_versioning.prerelease]
 
   dynamic "rule" {
     for_each = local.lifecycle.Rules
@@ -88,7 +98,14 @@ resource "aws_s3_bucket_lifecycle_configuration" "prerelease" {
       dynamic "expiration" {
         for_each = try([rule.value.Expiration], [])
         content {
-          days = expiration.value.Days
+          days                         = try(expiration.value.Days, null)
+          expired_object_delete_marker = try(expiration.value.ExpiredObjectDeleteMarker, null)
+        }
+      }
+      dynamic "noncurrent_version_expiration" {
+        for_each = try([rule.value.NoncurrentVersionExpiration], [])
+        content {
+          noncurrent_days = noncurrent_version_expiration.value.NoncurrentDays
         }
       }
     }
