@@ -58,6 +58,17 @@ static void reply(fuse_req_t req, const struct buf *text, size_t size)
         fuse_reply_buf(req, buf_text(text), text->size);
 }
 
+// For programs that remove much, and would rather not begin.
+static void reply_allow_delete(fuse_req_t req, size_t size)
+{
+    const struct options *options = ops_of(req)->service->options;
+    auto_buf struct buf value = BUF_INIT(XATTRS_LIMIT);
+    if (buf_append_text(&value, options->may_delete && !options->is_read_only ? "yes" : "no") < 0)
+        fuse_reply_err(req, ENOMEM);
+    else
+        reply(req, &value, size);
+}
+
 static int get(fuse_req_t req, const struct inode *inode, const char *name, struct buf *ret_value,
                struct err *err)
 {
@@ -80,6 +91,10 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t size)
     // answer `ls` asks once.
     if (strncmp(name, "user.", strlen("user.")) != 0) {
         fuse_reply_err(req, EOPNOTSUPP);
+        return;
+    }
+    if (inode->kind == INODE_DIRECTORY && strcmp(name, ATTRIBUTE_ALLOW_DELETE) == 0) {
+        reply_allow_delete(req, size);
         return;
     }
     if (inode->kind != INODE_OBJECT || !attribute_is_ours(name)) {

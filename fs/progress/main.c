@@ -5,6 +5,7 @@
 // error comes through here, so that bars and messages do not overwrite each other.
 #include "show.h"
 #include "watch.h"
+#include "watch_file.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -28,7 +29,7 @@ enum {
     EXIT_UNKNOWN = 2,        // what became of the publishes cannot be told
     EXIT_CANNOT_RUN = 126,   // as a shell says it
     EXIT_NO_COMMAND = 127,   // likewise
-    TABLE_MAX = 4 << 20,     // bytes of a status.tsv: 1000 rows and their sentences
+    SHOWN_MAX = 8 << 20,     // bytes of what is shown at once: 1000 rows and their sentences
     REDRAW_MS = 250,         // bars
     LOOK_MS = 500,           // without a terminal: how soon an end is seen
     LINE_MS_DEFAULT = 10000, // without a terminal: how often a line tells where it stands
@@ -54,43 +55,15 @@ struct progress {
 
 // ---- reading -----------------------------------------------------------------------------------
 
-static int read_all(int fd, struct buf *ret_text)
+static int look(struct progress *progress, struct err *err)
 {
-    char piece[16 * 1024];
-    for (;;) {
-        ssize_t size = read(fd, piece, sizeof(piece));
-        if (size < 0 && errno == EINTR)
-            continue;
-        if (size <= 0)
-            return size < 0 ? -errno : 0;
-        if (buf_append(ret_text, piece, (size_t)size) < 0)
-            return -EFBIG;
-    }
-}
-
-static int explain_unread(const struct progress *progress, int error, struct err *err)
-{
-    if (error == ENOENT && access(progress->directory, F_OK) == 0)
-        return err_set(err, error,
+    int error = watch_file_read(&progress->watch, AT_FDCWD, progress->path, err);
+    if (error == -ENOENT && access(progress->directory, F_OK) == 0)
+        return err_set(err, ENOENT,
                        "%s has no status.tsv: nothing was published there since it was mounted, or "
                        "it is no directory of a prereleasefs mount",
                        progress->directory);
-    return err_set(err, error, "cannot read %s: %s%s", progress->path, strerrordesc_np(error),
-                   error == ENOTCONN ? ": its mount has died; mount it again" : "");
-}
-
-static int look(struct progress *progress, struct err *err)
-{
-    auto_fd int fd = open(progress->path, O_RDONLY | O_CLOEXEC);
-    auto_buf struct buf text = BUF_INIT(TABLE_MAX);
-    int error = fd < 0 ? -errno : read_all(fd, &text);
-
-    if (error < 0)
-        return explain_unread(progress, -error, err);
-    if (watch_read(&progress->watch, buf_text(&text), text.size, clock_monotonic_ms(clock_system()),
-                   err) < 0)
-        return err_wrap(err, "%s", progress->path);
-    return 0;
+    return error;
 }
 
 // ---- showing -----------------------------------------------------------------------------------
@@ -172,7 +145,7 @@ static void tell_lines(struct progress *progress, struct buf *text)
 
 static void show_all(struct progress *progress)
 {
-    auto_buf struct buf text = BUF_INIT(2 * TABLE_MAX);
+    auto_buf struct buf text = BUF_INIT(SHOWN_MAX);
 
     measure_screen(progress);
     erase_bars(progress, &text);
@@ -278,7 +251,7 @@ static int run_command(struct progress *progress)
 // Where nothing is under way: how what began last ended.
 static void tell_last(struct progress *progress)
 {
-    auto_buf struct buf text = BUF_INIT(TABLE_MAX);
+    auto_buf struct buf text = BUF_INIT(SHOWN_MAX);
     const struct watch *watch = &progress->watch;
 
     buf_append_text(&text, "nothing is being published there; the last: ");

@@ -5,6 +5,9 @@
 //     user.prerelease.{url,expires}                             never listed, so that a copy of all
 //                                                               attributes carries no link away
 //
+//     user.prerelease.allow_delete                              a directory: "yes" or "no", what
+//                                                               the mount lets rm do; not listed
+//
 // Values are text without a NUL. Blocks as virtual_render does: a record is read at most once, and
 // nothing is minted but for the last two.
 #pragma once
@@ -12,6 +15,7 @@
 #include "virtual.h"
 
 #define ATTRIBUTE_PREFIX "user.prerelease."
+#define ATTRIBUTE_ALLOW_DELETE ATTRIBUTE_PREFIX "allow_delete"
 
 struct attributes_of { // an object of this mount; stays the caller's
     const char *directory;

@@ -108,8 +108,7 @@ static const char *name_of(const struct newest_file *file)
     return file->path + file->build_size + 1;
 }
 
-// Of the image's name in it.
-static size_t image_size(const char *name)
+size_t newest_image_size(const char *name)
 {
     size_t size = strlen(name);
     size_t to_colon = strcspn(name, ":");
@@ -123,7 +122,7 @@ static size_t image_size(const char *name)
 
 static int compare_images(const struct newest_file *a, const struct newest_file *b)
 {
-    size_t a_size = image_size(name_of(a)), b_size = image_size(name_of(b));
+    size_t a_size = newest_image_size(name_of(a)), b_size = newest_image_size(name_of(b));
     int order = memcmp(name_of(a), name_of(b), a_size < b_size ? a_size : b_size);
 
     return order != 0 ? order : (a_size > b_size) - (a_size < b_size);

@@ -24,6 +24,8 @@ struct newest_file {
     uint64_t size_bytes;
     int64_t modified_ms;
 };
+// How long the image's name is in that of its tarball.
+size_t newest_image_size(const char *name);
 // prefix as in tree.h. Sorted by name and then by build. EFBIG past NEWEST_KEYS_MAX.
 int newest_collect(struct s3_client *client, struct call *call, const char *prefix,
                    const char *directory, struct newest_file **ret_files, size_t *ret_count,

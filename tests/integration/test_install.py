@@ -37,19 +37,20 @@ def installed(tmp_path_factory):
 
 def test_everything_is_installed_and_knows_the_version(installed):
     files = {str(path.relative_to(installed)) for path in installed.rglob("*") if not path.is_dir()}
-    assert {"bin/prereleasefs", "bin/prereleasefs-progress", "share/man/man1/prereleasefs.1",
-            "share/man/man1/prereleasefs-progress.1", "lib/systemd/system/prereleasefs@.service", "lib/sysusers.d/prereleasefs.conf",
+    assert {"bin/prereleasefs", "bin/prereleasefs-progress", "bin/prereleasefs-prune", "share/man/man1/prereleasefs.1",
+            "share/man/man1/prereleasefs-progress.1", "share/man/man1/prereleasefs-prune.1", "lib/systemd/system/prereleasefs@.service", "lib/sysusers.d/prereleasefs.conf",
             "share/bash-completion/completions/prereleasefs",
             "share/bash-completion/completions/prereleasefs-progress",
+            "share/bash-completion/completions/prereleasefs-prune",
             "share/doc/prereleasefs/README.md", "share/doc/prereleasefs/docs/semantics.md",
             "share/doc/prereleasefs/docs/policies/presign-role.json"} <= files
-    for program in ("prereleasefs", "prereleasefs-progress"):
+    for program in ("prereleasefs", "prereleasefs-progress", "prereleasefs-prune"):
         assert run(installed / "bin" / program, "-V").stdout == "%s %s\n" % (program, VERSION)
 
 
 def test_manual_pages_have_every_option_and_no_fault(installed):
     pages = {}
-    for name in ("prereleasefs", "prereleasefs-progress"):
+    for name in ("prereleasefs", "prereleasefs-progress", "prereleasefs-prune"):
         page = installed / "share/man/man1" / (name + ".1")
         done = run("groff", "-man", "-ww", "-rHY=0", "-Tascii", "-P-c", "-P-b", "-P-u", page)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
@@ -62,8 +63,9 @@ def test_manual_pages_have_every_option_and_no_fault(installed):
         assert "%s%s " % (name, value) in pages["prereleasefs"]
         assert "(default: %s)" % default in pages["prereleasefs"]
     for page, program in ((pages["prereleasefs"], PROGRAM),
-                          (pages["prereleasefs-progress"], PROGRAM + "-progress")):
-        for flag in re.findall(r"^    (-\w) ", run(program, "-h").stdout, re.MULTILINE):
+                          (pages["prereleasefs-progress"], PROGRAM + "-progress"),
+                          (pages["prereleasefs-prune"], PROGRAM + "-prune")):
+        for flag in re.findall(r"^    (-\w|--[a-z-]+)[ ,]", run(program, "-h").stdout, re.MULTILINE):
             assert flag in page
 
 
@@ -115,7 +117,8 @@ def test_bash_completes_options_and_their_values(installed, tmp_path):
             ("prereleasefs -o profile=b\t", "prereleasefs -o profile=build-host "),
             ("prereleasefs -o no_such\t", "prereleasefs -o no_such"),
             ("prereleasefs bucket mn\t", "prereleasefs bucket mnt-here/"),
-            ("prereleasefs-progress mn\t", "prereleasefs-progress mnt-here/")]:
+            ("prereleasefs-progress mn\t", "prereleasefs-progress mnt-here/"),
+            ("prereleasefs-prune --k\t3 mn\t", "prereleasefs-prune --keep 3 mnt-here/")]:
         assert bash.complete(typed) == line
     bash.close()
 

@@ -1,15 +1,10 @@
 // Which objects are links, and where they may lead.
-#include "../../../fs/symlink.h"
+#include "tests/unit/base/test.h"
 
 #include "base/scope.h"
+#include "fs/symlink.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-
-#include <cmocka.h>
 
 static void test_names(void **state)
 {
