@@ -306,7 +306,8 @@ def ask_botocore(environment, profile, url):
         name, **{**given, "endpoint_url": url + "/sts", "region_name": "us-east-1"})
     try:
         found = session.get_credentials()
-        return found and tuple(text or "" for text in found.get_frozen_credentials())
+        # Newer ones have an account's number behind them.
+        return found and tuple(text or "" for text in found.get_frozen_credentials()[:3])
     except Exception as problem:    # its own classes, and Python's for files and programs
         return problem
 
