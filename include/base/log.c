@@ -64,7 +64,10 @@ void log_open(enum log_sink sink, enum log_level level)
 
 void log_stay(void)
 {
-    if (atomic_load(&stderr_fd) != STDERR_FILENO)
+    // Who goes into the background has nothing to say there, and whoever waits for its end (a
+    // shell's
+    // $(...), ssh, cron) waits for every copy of it to be closed.
+    if (atomic_load(&current_sink) != LOG_SINK_STDERR || atomic_load(&stderr_fd) != STDERR_FILENO)
         return;
     int own_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     if (own_fd >= 0)

@@ -19,7 +19,8 @@ enum log_sink { LOG_SINK_STDERR, LOG_SINK_SYSLOG };
 // instead of the time, which the journal has.
 void log_open(enum log_sink sink, enum log_level level);
 // From now on lines for stderr stay with the file that it is at this moment, so that a thread's
-// line is not lost where descriptor 2 is lent to what a library has to say. The first call counts.
+// line is not lost where descriptor 2 is lent to what a library has to say. The first call
+// counts, and one while lines go to syslog does nothing.
 void log_stay(void);
 bool log_is_on(enum log_level level);
 
