@@ -175,11 +175,7 @@ static int take_bytes(void *context, const void *bytes, size_t size)
         return -EIO;
     if (chunk->filled == 0)
         chunk->began_ms = clock_monotonic_ms(reader->shared->clock);
-    pthread_mutex_lock(&reader->shared->lock);
-    size_t passed_on = reader_pass_on_locked(reader, chunk, bytes, size);
-    pthread_mutex_unlock(&reader->shared->lock);
-    memcpy(chunk->bytes + chunk->filled + passed_on, (const char *)bytes + passed_on,
-           size - passed_on);
+    memcpy(chunk->bytes + chunk->filled, bytes, size);
     pthread_mutex_lock(&reader->shared->lock);
     chunk->filled += size;
     if (reader->reads)

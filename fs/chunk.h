@@ -32,7 +32,6 @@ struct chunk {
     unsigned references; // the reader's list, the task, each read that is being answered
     char *bytes;         // NULL until memory was granted
     size_t filled;
-    size_t passed_on; // so many of the first are not kept: reads were answered with them
     size_t consumed;
     bool was_alone;   // no other one was fetching when it began to
     int64_t asked_ms; // when the GET began, and its first bytes came; monotonic
@@ -82,14 +81,9 @@ void chunk_unref_locked(struct chunk *chunk);
 void chunk_drop_locked(struct chunk *chunk);
 // Drops all that `is_useless` picks.
 void chunk_drop_all_locked(struct reader *reader, bool (*is_useless)(const struct chunk *chunk));
-// Where what it holds, or will hold, begins.
-static inline uint64_t chunk_begin(const struct chunk *chunk)
-{
-    return chunk->offset + chunk->passed_on;
-}
 static inline bool chunk_holds(const struct chunk *chunk, uint64_t offset)
 {
-    return offset >= chunk_begin(chunk) && offset - chunk->offset < chunk->size;
+    return offset >= chunk->offset && offset - chunk->offset < chunk->size;
 }
 // The next byte of a read that waits is one of its.
 bool chunk_is_awaited(const struct chunk *chunk);
@@ -103,10 +97,6 @@ void chunks_shed(void *readers);
 // reader.c: answers the reads that can be, starts what the others need. The lock is let go while a
 // read is answered.
 void reader_advance_locked(struct reader *reader);
-// `bytes` have come for the chunk, and are not in it yet: answers those that they complete with
-// them as they are. How many of the first need not be kept. The lock is let go meanwhile.
-size_t reader_pass_on_locked(struct reader *reader, struct chunk *chunk, const char *bytes,
-                             size_t size);
 // Answers those that wait for a chunk that nobody finds any more. The lock is let go meanwhile.
 void reader_fail_locked(struct reader *reader, const struct chunk *chunk, const struct err *err);
 void reader_unref_locked(struct reader *reader);

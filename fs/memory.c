@@ -10,7 +10,7 @@ enum {
     SPARES_MAX = 64,
     SPARE_SIZE_MIN = 64 * 1024,
     HUGE_PAGE = 2 << 20, // elsewhere than on x86-64 and aarch64 they are larger: that costs nothing
-    // A transfer's two connections, one each way: 256 KiB of libcurl's for each, their TLS, stacks.
+    // A transfer's two connections, one each way: up to 256 KiB of libcurl's each, TLS, stacks.
     TRANSFER_BYTES = 1 << 20,
 };
 

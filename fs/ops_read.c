@@ -53,7 +53,7 @@ static void unlist(struct ops_reading *reading)
     pthread_mutex_unlock(&reading->ops->lock);
 }
 
-static void answer(struct read *read, const struct iovec *pieces, int count, const struct err *err)
+static void answer(struct read *read, const char *bytes, const struct err *err)
 {
     struct ops_reading *reading = (struct ops_reading *)read;
     const struct inode *inode = reading->handle->inode;
@@ -63,7 +63,7 @@ static void answer(struct read *read, const struct iovec *pieces, int count, con
     if (err)
         ops_refuse(reading->req, "reading failed", err, inode->directory, inode->name);
     else
-        fuse_reply_iov(reading->req, pieces, count);
+        fuse_reply_buf(reading->req, bytes, read->size);
     unref(reading);
 }
 
@@ -72,7 +72,7 @@ static void interrupt(struct ops_reading *reading)
     struct err err = {0};
     err_set(&err, EINTR, "cancelled");
     if (reader_abandon(reading->handle->reader, &reading->read))
-        answer(&reading->read, NULL, 0, &err);
+        answer(&reading->read, NULL, &err);
 }
 
 static bool list(struct ops_reading *reading)

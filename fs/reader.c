@@ -160,9 +160,8 @@ static size_t room_locked(const struct reader *reader, uint64_t offset, size_t s
 {
     uint64_t end = reader->size_bytes;
     for (const struct chunk *chunk = reader->chunks; chunk; chunk = chunk->next) {
-        uint64_t begin = chunk_begin(chunk);
-        if (chunk_holds(chunk, begin) && begin >= offset && begin < end)
-            end = begin;
+        if (chunk->offset >= offset && chunk->offset < end)
+            end = chunk->offset;
     }
     return end - offset < size ? (size_t)(end - offset) : size;
 }
@@ -246,14 +245,14 @@ static struct chunk *start_for_locked(struct reader *reader, const struct read *
 }
 
 // Out of the list, and answered without the lock.
-static void answer_locked(struct reader *reader, struct read **at, const struct iovec *pieces,
-                          int count, const struct err *err)
+static void answer_locked(struct reader *reader, struct read **at, const char *bytes,
+                          const struct err *err)
 {
     struct read *read = *at;
     char *gathered = read->gathered;
     *at = read->next;
     pthread_mutex_unlock(&reader->shared->lock);
-    read->answer(read, pieces, count, err);
+    read->answer(read, bytes, err);
     free(gathered);
     pthread_mutex_lock(&reader->shared->lock);
 }
@@ -262,7 +261,7 @@ static void out_of_memory_locked(struct reader *reader, struct read **at)
 {
     struct err err = {0};
     err_no_memory(&err);
-    answer_locked(reader, at, NULL, 0, &err);
+    answer_locked(reader, at, NULL, &err);
 }
 
 void reader_fail_locked(struct reader *reader, const struct chunk *chunk, const struct err *err)
@@ -280,16 +279,15 @@ void reader_fail_locked(struct reader *reader, const struct chunk *chunk, const 
         last = &read->next;
     }
     while (failed)
-        answer_locked(reader, &failed, NULL, 0, err);
+        answer_locked(reader, &failed, NULL, err);
 }
 
 // What is filled is not written again, and the reference keeps it.
 static void answer_from_locked(struct reader *reader, struct read **at, struct chunk *chunk)
 {
-    struct iovec piece = {chunk->bytes + ((*at)->offset - chunk->offset), (*at)->size};
     chunk->references++;
     chunk->consumed += (*at)->size;
-    answer_locked(reader, at, &piece, 1, NULL);
+    answer_locked(reader, at, chunk->bytes + ((*at)->offset - chunk->offset), NULL);
     chunk_unref_locked(chunk);
 }
 
@@ -331,43 +329,8 @@ static bool try_to_answer_locked(struct reader *reader, struct read **at)
             return true;
         }
     }
-    answer_locked(reader, at, &(struct iovec){read->gathered, read->size}, 1, NULL);
+    answer_locked(reader, at, read->gathered, NULL);
     return true;
-}
-
-// A read that the chunk's next `size` bytes complete, and before which all of the chunk was read.
-static struct read **find_next_locked(struct reader *reader, const struct chunk *chunk, size_t size)
-{
-    uint64_t begin = chunk->offset + chunk->consumed;
-    uint64_t end = chunk->offset + chunk->filled + size;
-    struct read **at = &reader->reads;
-    while (*at && ((*at)->copied > 0 || (*at)->offset != begin || begin + (*at)->size > end ||
-                   !chunk_holds(chunk, begin)))
-        at = &(*at)->next;
-    return *at ? at : NULL;
-}
-
-size_t reader_pass_on_locked(struct reader *reader, struct chunk *chunk, const char *bytes,
-                             size_t size)
-{
-    struct read **at;
-    while ((at = find_next_locked(reader, chunk, size))) {
-        size_t skip = chunk->consumed;
-        size_t left = (*at)->size;
-        struct iovec pieces[2];
-        int count = 0;
-        if (skip < chunk->filled) {
-            size_t there = chunk->filled - skip < left ? chunk->filled - skip : left;
-            pieces[count++] = (struct iovec){chunk->bytes + skip, there};
-            skip += there;
-            left -= there;
-        }
-        if (left > 0)
-            pieces[count++] = (struct iovec){(char *)bytes + (skip - chunk->filled), left};
-        chunk->consumed = chunk->passed_on = skip + left;
-        answer_locked(reader, at, pieces, count, NULL);
-    }
-    return chunk->passed_on > chunk->filled ? chunk->passed_on - chunk->filled : 0;
 }
 
 void reader_advance_locked(struct reader *reader)
@@ -388,7 +351,7 @@ void reader_read(struct reader *reader, struct read *read)
     read->gathered = NULL;
     read->copied = 0;
     if (read->size == 0) {
-        read->answer(read, NULL, 0, NULL);
+        read->answer(read, NULL, NULL);
         return;
     }
     struct readers *readers = reader->shared; // the answer may let the reader be closed

@@ -18,7 +18,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 enum {
     READER_THREADS = 16,         // GETs at once, over all readers of the mount
@@ -49,9 +48,9 @@ struct read {
     uint64_t offset;
     size_t size; // in reader_read cut at the object's end
     // Called once, on any thread, no lock held, maybe before reader_read returns. With err NULL the
-    // `size` bytes are there, in so many pieces, as long as the call lasts; else ESTALE when the
-    // object has been replaced or deleted, or s3.h's errors.
-    void (*answer)(struct read *read, const struct iovec *pieces, int count, const struct err *err);
+    // `size` bytes are at `bytes` as long as the call lasts; else ESTALE when the object has been
+    // replaced or deleted, or s3.h's errors.
+    void (*answer)(struct read *read, const char *bytes, const struct err *err);
 
     // The reader's own.
     struct read *next;
