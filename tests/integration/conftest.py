@@ -18,6 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 sys.dont_write_bytecode = True
 
 from mounted import Mount  # noqa: E402
+from servers.fake_identity_provider import FakeIdentityProvider  # noqa: E402
 from servers.stack import Stack  # noqa: E402
 
 TEST_LIMIT_S = 1800 if os.environ.get("SOAK") else 240      # then what is mounted is killed, so that nothing hangs for ever
@@ -36,6 +37,15 @@ def stack():
 @pytest.fixture(scope="session")
 def store(stack):
     return stack.store
+
+
+@pytest.fixture(scope="session")
+def identities(store):
+    """Who vouches for CI jobs and pods, and the store's STS believes it."""
+    provider = FakeIdentityProvider().start()
+    store.trust_provider(provider)
+    yield provider
+    provider.stop()
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ class Runner:
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", self._expand(step["run"])],
             cwd=self._dir, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=120, env={
+            stderr=subprocess.STDOUT, text=True, timeout=220, env={
                 **self._environment, "PATH": os.environ["PATH"], "RUNNER_TEMP": str(self._dir / "temp"),
                 "GITHUB_ACTION_PATH": str(self._path),
                 **{name: str(path) for name, path in files.items()},

@@ -8,6 +8,7 @@ import pytest
 
 from archive import Archive
 from servers import faults, images
+from servers.ceph import allow
 from servers.registry import PASSWORD, USER, Registry
 
 
@@ -246,6 +247,22 @@ def test_role_of_a_profile_publishes_and_outlives_its_session(
     assert (done.returncode, done.stderr) == (0, "")
     assert there.log().count("the AWS credentials were renewed") == 3
     assert "a word" in there.log() and PASSWORD not in there.log()
+
+
+def test_web_identity_signs_in_at_the_real_sts(store, mount, s3, bucket, identities):
+    """As a pod's token file (IRSA) does."""
+    s3.put_object(Bucket=bucket, Key="b/x", Body=b"x")
+    role = store.role("pod-" + bucket, trust=identities.trust(),
+                      access=allow(["s3:ListBucket", "s3:GetObject"], "arn:aws:s3:::*"))
+    for lives_s, says in ((300, None), (-60, "expired|not let this identity token")):
+        there = mount(start=False, presign_role=None, files={"token": identities.token("pod", lives_s=lives_s)},
+                      environment={**NO_KEYS, "AWS_ROLE_ARN": role})
+        there.environment["AWS_WEB_IDENTITY_TOKEN_FILE"] = str(there.home / "token")
+        if says:
+            assert re.search(says, there.refusal())
+            continue
+        there.start()
+        assert there.run("cat", "b/x").stdout == "x"
 
 
 def test_aws_session_token_is_used(store, mount, s3, bucket):

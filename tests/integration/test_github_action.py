@@ -1,7 +1,6 @@
 """The GitHub action: its shell parts for real, what it refuses, and what it never shows."""
 
 import html
-import html
 import os
 import pathlib
 import re
@@ -9,12 +8,15 @@ import subprocess
 
 import jsonschema
 import pytest
+import requests
 import yaml
 
 import github_schema
 from github_runner import EXPRESSION, Runner
 from mounted import PROGRAM, ROOT
 from servers import images
+from servers.ceph import allow, policy
+from servers.fake_identity_provider import JOB_TOKEN
 
 ACTION = ROOT / "tools/github-action/action.yml"
 EXAMPLES = sorted((ROOT / "docs/examples").glob("*.yml"))
@@ -37,10 +39,11 @@ def workflow(path):
 
 @pytest.fixture
 def runner(store, tmp_path):
-    """runner(visibility, workflow text): a runner for a repository, in a workspace that has it."""
+    """runner(visibility, workflow text, VARIABLE=value...): a runner for a repository, in a workspace
+    that has it."""
     made = []
 
-    def factory(visibility="private", text="on: push\n"):
+    def factory(visibility="private", text="on: push\n", **environment):
         here = tmp_path / ("runner%d" % len(made))
         (here / ".github/workflows").mkdir(parents=True)
         (here / ".github/workflows/w.yml").write_text(text)
@@ -51,7 +54,7 @@ def runner(store, tmp_path):
                 "HOME": str(here), "GITHUB_WORKSPACE": str(here), "AWS_EC2_METADATA_DISABLED": "true",
                 "GITHUB_WORKFLOW_REF": "o/r/.github/workflows/w.yml@refs/heads/main",
                 "GITHUB_REPOSITORY": "o/r", "GITHUB_WORKFLOW_SHA": "0" * 40,
-                "GITHUB_API_URL": "http://127.0.0.1:9", "ASAN_OPTIONS": "detect_leaks=0"}))
+                "GITHUB_API_URL": "http://127.0.0.1:9", "ASAN_OPTIONS": "detect_leaks=0", **environment}))
         made[-1].mountpoint = here / "temp/prereleasefs/mnt"
         return made[-1]
 
@@ -85,6 +88,38 @@ def test_a_private_repository_gets_summary_and_report(runner, inputs, s3):
     assert given["name"] == "report-jps_fix_abc1234"
     assert "X-Amz-Signature" in pathlib.Path(given["path"]).read_text()
     s3.head_object(Bucket=inputs["bucket"], Key="jps/fix/abc1234/app.tar")
+
+
+def test_a_role_is_signed_in_to_by_oidc(runner, inputs, identities, store, bucket, s3):
+    """The role is the job's, whatever keys are given besides; links are signed by one that trusts it."""
+    role = store.role("job-" + bucket, trust=identities.trust(), access=allow(
+        ["s3:*"], "arn:aws:s3:::" + bucket, "arn:aws:s3:::%s/*" % bucket))
+    links = store.role("links-" + bucket, trust=policy(
+        Action=["sts:AssumeRole"], Principal={"AWS": ["arn:aws:iam:::role/job-" + bucket]}))
+    identities.asked.clear()
+    one = runner(**identities.job())
+    assert one.run(**{**inputs, "role": role, "presign_role": links, "aws_access_key_id": "AKIAWRONG"}), one.log
+    assert {"/job", "/keys"} <= set(identities.asked)
+    assert "jps/fix/abc1234/app.tar" in [       # what the role wrote, others may not read
+        each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    (_, given), = one.used
+    link = re.search(r'href="(http[^"]*X-Amz-Signature[^"]*)"', pathlib.Path(given["path"]).read_text())[1]
+    assert requests.get(html.unescape(link), timeout=60).status_code == 200
+    shown = one.log + one.summary + pathlib.Path(given["path"]).read_text()
+    assert JOB_TOKEN not in shown and "eyJ" not in one.log + one.summary
+    one = runner(**{**identities.job(), "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "old"})
+    assert not one.run(**{**inputs, "role": role}) and "the job's token is refused" in one.log
+
+
+def test_without_a_package_it_is_built_from_these_sources(runner, inputs, tmp_path, monkeypatch):
+    installed = tmp_path / "installed"
+    one = runner(DESTDIR=str(installed), CFLAGS="-O0")      # which compiles in half the time
+    for name in ("prereleasefs", "prereleasefs-progress"):
+        (tmp_path / "runner0" / name).unlink()
+    monkeypatch.setenv("PATH", "%s:%s" % (installed / "usr/bin", os.environ["PATH"]))
+    assert one.run(**{**inputs, "package": ""}), one.log
+    assert "app.tar: published" in one.log
+    assert os.access(installed / "usr/bin/prereleasefs", os.X_OK)
 
 
 def test_a_public_repository_shows_no_link(runner, inputs):

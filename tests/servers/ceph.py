@@ -173,7 +173,7 @@ class Ceph:
         # radosgw finds them and everything else goes through its own API.
         out = json.loads(self._radosgw_admin(
             "user", "create", "--uid=admin", "--display-name=admin",
-            "--caps=roles=*;users=*;user-policy=*;buckets=*;metadata=*"))
+            "--caps=roles=*;users=*;user-policy=*;buckets=*;metadata=*;oidc-provider=*"))
         key = out["keys"][0]
         self._admin = Keys(key["access_key"], key["secret_key"])
         rgw = self._spawn("radosgw", "-n", "client.rgw")
@@ -218,6 +218,11 @@ class Ceph:
                                AssumeRolePolicyDocument=trust)
         iam.put_role_policy(RoleName=name, PolicyName="access", PolicyDocument=access)
         return made["Role"]["Arn"]
+
+    def trust_provider(self, provider):
+        """STS takes tokens of this identity provider, where a role trusts it."""
+        self.client("iam", self._admin).create_open_id_connect_provider(
+            Url=provider.url, ClientIDList=["sts.amazonaws.com"], ThumbprintList=[provider.thumbprint])
 
     def client(self, service="s3", keys=None, endpoint=None, **config):
         """A boto3 client, of the service account unless `keys` says otherwise."""
