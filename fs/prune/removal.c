@@ -21,7 +21,8 @@ static int check_status(int fd, struct err *err)
     watch_done(&watch);
     if (is_running)
         return err_set(err, EBUSY, "it is being published into");
-    return error == -ENOENT ? 0 : error;
+    // EINVAL: an object of that name, which shows where this mount has published nothing.
+    return error == -ENOENT || error == -EINVAL ? 0 : error;
 }
 
 static int check_unchanged(const struct survey_mount *mount, const struct survey_build *build,

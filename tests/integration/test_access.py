@@ -180,3 +180,16 @@ def test_a_comma_in_an_option_lets_nobody_in(mount, s3, bucket):
         line, = [line for line in mounts if line.split()[4] == str(there.path)]
     assert line.split(" - ")[1].split()[1] == "a,allow_other"
     assert "allow_other" not in line.split(" - ")[1].split()[2]
+
+
+@pytest.mark.semantics(550, 761, 762)
+def test_groups_switch_channels(shared):
+    there = shared()
+    done = there.sh("mkdir channels; ln -s ../releases/v1 channels/prod; ln -sfn ../releases/v2 channels/prod", **MEMBER)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [(line["outcome"], line["uid"], line["to"]) for line in audit(there, "symlink")] == [
+        ("made", "61001", "../releases/v1"), ("made", "61001", "../releases/v2"), ("switched", "61001", "../releases/v2")]
+    assert there.run("readlink", "channels/prod", **GUEST).stdout == "../releases/v2\n"
+    for argv in (["ln", "-sfn", "../releases/v1", "channels/prod"], ["ln", "-s", "x", "channels/x"], ["rm", "-f", "channels/prod"]):
+        assert refused(there, GUEST, *argv), argv
+    assert there.keys() == ["channels/prod.rclonelink"]

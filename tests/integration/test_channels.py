@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from mounted import wait_until
+from servers import faults
 
 SUFFIX = ".rclonelink"
 
@@ -41,6 +42,7 @@ def test_channel(releases):
     assert "releases/v1/notes.txt" in releases.rows("channels/prod/urls.tsv")[0]["url"]
     assert "v1" in (prod / "report.html").read_text()
     assert releases.run("test", "-L", "channels/prod").returncode == 0
+    assert releases.run("getfattr", "-h", "-d", "-m", "-", "channels/prod").stdout == ""
 
     for version, before in (("v2", "v1"), ("v1", "v2")):       # and back again
         done = releases.run("ln", "-sfn", "../releases/" + version, "channels/prod")
@@ -237,3 +239,24 @@ def test_copies_of_links(releases, store, bucket, tmp_path):
         subprocess.run(["rclone", "copy", "--links", there, to], env=environment, check=True, timeout=60)
     assert links(copied) == links(source)
     assert links(releases.path / "g") == links(source)
+
+
+@pytest.mark.semantics(761)
+def test_switched_over_a_bad_line(mount, store, proxy, s3, bucket):
+    """A switch whose reply is lost has happened; what remains of its passing name is told of."""
+    line = proxy(store.endpoint)
+    there = mount(endpoint=line.url, sts_endpoint=store.endpoint)
+    assert there.sh("mkdir c d e; ln -s ../d c/l").returncode == 0
+    line.inject(faults.LoseReply(), method="PUT", path="/c/l.rclonelink")
+    done = there.sh("ln -sfn ../e c/l; readlink c/l")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "../e\n", "")
+    assert there.keys() == ["c/l.rclonelink"]
+    line.inject(faults.s3_error(403, "AccessDenied"), method="DELETE", count=None)
+    done = there.sh("ln -sfn ../d c/l; readlink c/l")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "../d\n", "")
+    assert len(there.keys()) == 2 and "a link's passing name was left behind" in there.log()
+    line.clear()
+    line.inject(faults.s3_error(403, "AccessDenied"), method="PUT", path="/c/l.rclonelink")
+    done = there.sh("ln -sfn ../e c/l || readlink c/l")
+    assert done.stdout == "../d\n" and "Permission denied" in done.stderr
+    assert len(there.keys()) == 2           # the process has taken its passing name away

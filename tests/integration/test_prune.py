@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import subprocess
+import threading
 
 import pytest
 
@@ -166,3 +167,23 @@ def test_whether_files_can_be_removed(mount):
             assert os.getxattr(there.path / directory, "user.prerelease.allow_delete") == says.encode()
             assert os.listxattr(there.path / directory) == []
         there.unmount()
+
+
+@pytest.mark.semantics(772)
+def test_a_channel_that_is_switched_meanwhile(branches, mount, store, proxy):
+    assert branches.sh("mkdir channels; ln -s ../main/abc0004 channels/prod").returncode == 0
+    line = proxy(store.endpoint)
+    there = mount(allow_delete=True, list_ttl=0, endpoint=line.url, sts_endpoint=store.endpoint)
+    go = threading.Event()
+    line.inject(faults.Hold(go), method="DELETE", path="/main/abc0003/")
+    ended = []
+    pruning = threading.Thread(target=lambda: ended.append(prune("--keep", "1", there.path / "main")))
+    pruning.start()
+    line.wait_for("DELETE", "/main/abc0003/")
+    assert branches.sh("ln -sfn ../main/abc0001 channels/prod; ln -s ../main/abc0002 channels/next").returncode == 0
+    go.set()
+    pruning.join(60)
+    assert verdicts(ended[0]) == {
+        "main/abc0004": ("kept", "one of the newest 1"), "main/abc0003": ("removed", "-"),
+        "main/abc0002": ("kept", "channels/next leads to it by now"),
+        "main/abc0001": ("kept", "channels/prod leads to it by now")}

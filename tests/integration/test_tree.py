@@ -207,6 +207,7 @@ def test_read_only_mount(mount, put):
     assert (there.path / "b/x.tar").read_bytes() == b"x"
     for attempt in (lambda: os.mkdir(there.path / "c"),
                     lambda: open(there.path / "b/y.ref", "w"),
+                    lambda: os.symlink("b", there.path / "c"),
                     lambda: os.unlink(there.path / "b/x.tar")):
         with pytest.raises(OSError) as caught:
             attempt()
