@@ -211,6 +211,7 @@ static int move_symlink(struct service *service, struct call *call, const struct
         .from = {move->directory, move->name},
         .to = {move->new_directory, move->new_name},
         .etag = entry->etag,
+        .is_there = other,
         .is_exclusive = move->is_exclusive,
         .who = move->who,
     };

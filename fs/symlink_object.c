@@ -119,18 +119,22 @@ static int remove_old(struct store_place *place, struct call *call, const struct
 static int put_moved(struct store_place *place, struct call *call, const struct symlink_move *move,
                      const struct symlink_moved *moved, struct err *err)
 {
-    bool is_kept = move->is_exclusive || path_is_under_releases(move->to.directory);
+    bool is_release = path_is_under_releases(move->to.directory);
     char etag[S3_ETAG_SIZE];
     if (moved->replaced && strcmp(moved->replaced, moved->target) == 0 && !move->is_exclusive)
         return 0;
-    int error = put(place, call, &move->to, moved->target,
-                    is_kept ? S3_CONDITION_ABSENT : S3_CONDITION_NONE, etag, err);
-    return error == -EEXIST && !move->is_exclusive
-               ? err_set(err, EEXIST,
-                         "%s is there already and leads elsewhere, and nothing is replaced under "
-                         "releases/: keep links that move outside of it",
-                         move->to.name)
-               : error;
+    enum s3_condition condition =
+        move->is_exclusive || is_release ? S3_CONDITION_ABSENT : S3_CONDITION_NONE;
+    // Some stores ignore the condition: what is known to be there needs none.
+    int error = -EEXIST;
+    if (!move->is_there || !is_release)
+        error = put(place, call, &move->to, moved->target, condition, etag, err);
+    if (error != -EEXIST || !is_release)
+        return error;
+    return err_set(err, EEXIST,
+                   "%s is there already and leads elsewhere, and nothing is replaced under "
+                   "releases/: keep links that move outside of it",
+                   move->to.name);
 }
 
 int symlink_move(struct store_place *place, struct call *call, const struct symlink_move *move,

@@ -37,6 +37,7 @@ struct symlink_move {
     struct symlink_place from;
     struct symlink_place to;
     const char *etag;  // of the link that is moved, as it was listed
+    bool is_there;     // a link bears the new name already, as it was listed
     bool is_exclusive; // whatever bears the new name stays
     struct audit_who who;
 };
