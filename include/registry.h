@@ -12,8 +12,10 @@
 
 #include "base/call.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/http.h"
+#include "base/public_key.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +27,7 @@ enum {
     REGISTRY_CONFIG_LIMIT = 8 * 1024 * 1024,       // bytes of an image's config
     REGISTRY_LAYERS_MAX = 4096,                    // engines stop at 127 or so
     REGISTRY_REDIRECTS_MAX = 5,
+    REGISTRY_INDEXES_MAX = 3, // indexes in indexes that are followed
 };
 
 // ---- references --------------------------------------------------------------------------------
@@ -133,6 +136,11 @@ void registry_provenance_done(struct registry_provenance *provenance); // accept
 // Not empty, at most REGISTRY_FACT_MAX bytes, no control characters (of a text in UTF-8).
 bool registry_fact_is_wellformed(const char *fact);
 
+struct registry_index { // as the registry serves it
+    struct registry_descriptor descriptor;
+    char *bytes;
+};
+
 // An image of one platform, with what goes along with it, resolved and verified: every digest and
 // size below is proven except the layers' own bytes, which have not been fetched yet. Immutable
 // once resolved.
@@ -158,9 +166,11 @@ struct registry_image {
     char about[REGISTRY_DIGEST_SIZE]; // an attestation's: the manifest that it is about
     size_t attestations_missing;      // that the index names and the registry does not have
     size_t statements_unread;         // set by registry_image_read_attested
-    struct registry_descriptor index; // where there are others: as the registry serves it
-    char *index_bytes;                // or NULL
-    bool is_multi_platform;           // several were asked for: the index is what is published
+    // What led to it, outermost first: who signs an index signs what it names.
+    struct registry_index indexes[REGISTRY_INDEXES_MAX];
+    size_t index_count;
+    const struct registry_index *index; // the last of them, where it goes along; or NULL
+    bool is_multi_platform;             // several were asked for: the index is what is published
     char platforms[REGISTRY_PLATFORMS_TEXT_SIZE]; // docker's first: "linux/amd64,linux/arm64/v8"
 };
 // The digest of what is published: the index's, or the manifest's.
@@ -181,6 +191,58 @@ void registry_image_free(struct registry_image *image); // accepts NULL
 // one that cannot be had is an error, as it is a part of the image.
 int registry_image_read_attested(struct registry_client *client, struct call *call,
                                  struct registry_image *image, struct err *err);
+// ---- what refers to an image -------------------------------------------------------------------
+
+enum registry_referrer_kind {
+    REGISTRY_SIGNATURE, // cosign's, by its tag or as a bundle; notation's
+    REGISTRY_ATTESTATION,
+    REGISTRY_SBOM,
+    REGISTRY_OTHER_REFERRER,
+    REGISTRY_REFERRER_KINDS, // how many there are
+};
+enum { REGISTRY_REFERRER_TAG_SIZE = sizeof("sha256-.sbom") + 64 };
+
+// A manifest about an image, with what it is made of.
+struct registry_referrer {
+    enum registry_referrer_kind kind;
+    size_t statements;                    // that it holds: cosign's have a layer for each
+    char subject[REGISTRY_DIGEST_SIZE];   // what it is about
+    char tag[REGISTRY_REFERRER_TAG_SIZE]; // cosign's "sha256-HEX.sig"; "" where it has none
+    struct registry_descriptor manifest;
+    char *manifest_bytes;
+    char *artifact_type;               // or NULL
+    struct registry_descriptor *blobs; // config, then layers
+    size_t blob_count;
+    bool is_about_published; // about what is published, or an index that names it
+};
+
+struct registry_referrers {
+    // About what is published, then the indexes above it, then each platform's manifest; in a fixed
+    // order.
+    struct registry_referrer *list;
+    size_t count;
+    size_t left_out; // that a registry names and has not, or that are no manifests about it
+    size_t statements[REGISTRY_REFERRER_KINDS];
+    bool is_signed;               // what is published is, or an index that names it
+    char sha256[SHA256_HEX_SIZE]; // of all manifests' digests: tells two findings apart
+};
+
+// What a registry has about the image, about the indexes that lead to it and about each of its
+// platforms: by the referrers API, its fallback tag where the registry answers anything but an
+// index there, and cosign's .sig, .att and .sbom tags. (buildx's attestations are in the index, and
+// the image's `others`.) That a question was not answered is a failure: nothing found means that
+// there is nothing. EFBIG where there is more than anybody would carry.
+int registry_referrers_find(struct registry_client *client, struct call *call,
+                            const struct registry_image *image,
+                            struct registry_referrers **ret_referrers, struct err *err);
+void registry_referrers_free(struct registry_referrers *referrers); // accepts NULL
+
+// EKEYREJECTED unless one of the signatures is by the key, over what is published or an index that
+// names it, and says so: cosign's payloads and bundles. Asks for their blobs.
+int registry_signature_verify(struct registry_client *client, struct call *call,
+                              const struct registry_image *image,
+                              const struct registry_referrers *referrers,
+                              const struct public_key *key, struct err *err);
 
 // Only the digest that the reference names now: the one that is written in it, without asking
 // anybody, else the tag's (one HEAD; a GET too where that does not tell).
@@ -252,6 +314,14 @@ struct archive {
 int archive_new(const struct registry_image *image, const char *tag, enum archive_format format,
                 struct archive **ret_archive, struct err *err);
 void archive_free(struct archive *archive); // accepts NULL
+
+// What refers to an image, as an OCI image layout that is unpacked over the image's: then its
+// index.json names image, indexes and referrers, as `cosign verify --local-image` reads them.
+// Likewise; *image and *referrers outlive it.
+int archive_new_referrers(const struct registry_image *image,
+                          const struct registry_referrers *referrers, const char *tag,
+                          enum archive_format format, struct archive **ret_archive,
+                          struct err *err);
 
 // The extent that holds the file's byte at `offset` (offset < size_bytes).
 size_t archive_find(const struct archive *archive, uint64_t offset);

@@ -1,219 +1,25 @@
-// The layout: which bytes stand where. What they are is archive_bytes.c's.
-#include "base/scope.h"
-#include "registry.h"
+// What of an image stands in its archive, and in which order.
 #include "registry/archive_json.h"
-#include "registry/gzip.h"
-#include "registry/tar.h"
+#include "registry/archive_layout.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
+#include "base/scope.h"
+
 #include <string.h>
-
-// No reader can count further; far beyond it, nothing overflows.
-#define ARCHIVE_SIZE_MAX ((uint64_t)INT64_MAX)
-
-static const char sha256_of_nothing[] =
-    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-// The archive's literals: a list of allocations.
-struct arena {
-    struct arena *next;
-    char bytes[];
-};
-
-static char *arena_take(struct archive *archive, size_t size)
-{
-    struct arena *arena = malloc(sizeof(*arena) + size);
-    if (!arena)
-        return NULL;
-    arena->next = archive->arena;
-    archive->arena = arena;
-    return arena->bytes;
-}
-
-void archive_free(struct archive *archive)
-{
-    if (!archive)
-        return;
-    struct arena *arena = archive->arena;
-    while (arena) {
-        struct arena *next = arena->next;
-        free(arena);
-        arena = next;
-    }
-    free(archive->extents);
-    free(archive->blobs);
-    free(archive);
-}
-DEFINE_SCOPE_CLEANUP(archive, struct archive, archive_free)
-
-// An archive in the making. The first failure stays: what is added after it changes nothing.
-struct layout {
-    struct archive *archive;
-    const struct registry_descriptor **known; // blobs that stand in it
-    size_t known_count;
-    int failure; // 0 or -errno
-    struct err *err;
-};
-
-static void add_extent(struct layout *layout, struct archive_extent extent)
-{
-    struct archive *archive = layout->archive;
-    if (layout->failure != 0)
-        return;
-    if (extent.content_size > ARCHIVE_SIZE_MAX)
-        goto too_large;
-    bool is_gzip = archive->format == ARCHIVE_FORMAT_TAR_GZ;
-    if (extent.kind == ARCHIVE_GZIP_HEADER)
-        extent.size = GZIP_HEADER_SIZE;
-    else if (extent.kind == ARCHIVE_GZIP_TRAILER)
-        extent.size = GZIP_TRAILER_SIZE;
-    else
-        extent.size = is_gzip ? gzip_run_size(extent.content_size) : extent.content_size;
-    if (extent.size == 0)
-        return;
-
-    // Neither sum overflows: all three are at most a little over 2^63.
-    extent.offset = archive->size_bytes;
-    if (archive->size_bytes + extent.size > ARCHIVE_SIZE_MAX)
-        goto too_large;
-    archive->size_bytes += extent.size;
-    archive->tar_size_bytes += extent.content_size;
-    archive->extents[archive->extent_count++] = extent;
-    return;
-
-too_large:
-    layout->failure = err_set(layout->err, EFBIG,
-                              "the image's layers add up to more than any file "
-                              "can hold");
-}
-
-// The member's header, and for literals its content. Blobs put theirs between this and padding.
-static void add_header(struct layout *layout, const char *name, uint64_t content_size)
-{
-    if (layout->failure != 0)
-        return;
-    size_t header_size = tar_header_size(content_size);
-    char *header = arena_take(layout->archive, header_size);
-    if (!header) {
-        layout->failure = err_no_memory(layout->err);
-        return;
-    }
-    int r = tar_header_write(name, content_size, (uint8_t *)header);
-    if (r != 0) {
-        layout->failure = err_set(layout->err, -r, "'%s' is no name for a member of a tar", name);
-        return;
-    }
-    add_extent(layout, (struct archive_extent){.kind = ARCHIVE_LITERAL,
-                                               .content_size = header_size,
-                                               .literal = header});
-}
-
-static void add_zeros(struct layout *layout, uint64_t size)
-{
-    add_extent(layout, (struct archive_extent){.kind = ARCHIVE_ZEROS, .content_size = size});
-}
-
-// A member whose bytes are known; they outlive the archive.
-static void add_literal(struct layout *layout, const char *name, const char *bytes, uint64_t size)
-{
-    add_header(layout, name, size);
-    add_extent(layout, (struct archive_extent){
-                           .kind = ARCHIVE_LITERAL, .content_size = size, .literal = bytes});
-    add_zeros(layout, tar_padding_size(size));
-}
-
-// A JSON file; takes the text over. NULL is a failure that has been reported.
-static void add_json(struct layout *layout, const char *name, char *text)
-{
-    size_t size = text ? strlen(text) : 0;
-    char *literal = text ? arena_take(layout->archive, size + 1) : NULL;
-    if (literal) {
-        memcpy(literal, text, size + 1);
-        add_literal(layout, name, literal, size);
-    } else if (layout->failure == 0) {
-        layout->failure = err_no_memory(layout->err);
-    }
-    free(text);
-}
-
-// Whether the blob stands in the archive already; from now on it does. Two sizes of one digest are
-// a failure.
-static bool is_known(struct layout *layout, const struct registry_descriptor *descriptor)
-{
-    for (size_t i = 0; i < layout->known_count; i++) {
-        const struct registry_descriptor *known = layout->known[i];
-        if (strcmp(known->digest, descriptor->digest) != 0)
-            continue;
-        if (known->size_bytes != descriptor->size_bytes && layout->failure == 0)
-            layout->failure =
-                err_set(layout->err, EBADMSG,
-                        "the manifest gives blob %s two sizes, %" PRIu64 " and %" PRIu64,
-                        known->digest, known->size_bytes, descriptor->size_bytes);
-        return true;
-    }
-    layout->known[layout->known_count++] = descriptor;
-    return false;
-}
-
-static void add_layer(struct layout *layout, const struct registry_descriptor *layer)
-{
-    char name[ARCHIVE_BLOB_NAME_SIZE] = "";
-    struct archive *archive = layout->archive;
-    if (layout->failure == 0)
-        layout->failure = archive_blob_name(layer->digest, name, layout->err);
-    if (layout->failure != 0)
-        return;
-    add_header(layout, name, layer->size_bytes);
-    if (layer->size_bytes == 0) {
-        // Nobody will hash it: no byte of the file is its own.
-        if (strcmp(layer->digest, sha256_of_nothing) != 0)
-            layout->failure = err_set(layout->err, EBADMSG,
-                                      "the manifest gives blob %s a size of 0 bytes, which cannot "
-                                      "be its",
-                                      layer->digest);
-        return;
-    }
-    size_t blob_index = archive->blob_count++;
-    archive->blobs[blob_index] =
-        (struct archive_blob){.descriptor = *layer, .extent_index = archive->extent_count};
-    add_extent(layout, (struct archive_extent){.kind = ARCHIVE_BLOB,
-                                               .content_size = layer->size_bytes,
-                                               .blob_index = blob_index});
-    add_zeros(layout, tar_padding_size(layer->size_bytes));
-}
-
-// A blob whose bytes the image carries: config, manifest, index.
-static void add_known_blob(struct layout *layout, const struct registry_descriptor *descriptor,
-                           const char *bytes)
-{
-    char name[ARCHIVE_BLOB_NAME_SIZE] = "";
-    if (layout->failure == 0)
-        layout->failure = archive_blob_name(descriptor->digest, name, layout->err);
-    if (!is_known(layout, descriptor))
-        add_literal(layout, name, bytes, descriptor->size_bytes);
-}
 
 static void add_layers(struct layout *layout, const struct registry_image *image)
 {
-    for (size_t i = 0; i < image->layer_count; i++) {
-        if (!is_known(layout, &image->layers[i]))
-            add_layer(layout, &image->layers[i]);
-    }
+    for (size_t i = 0; i < image->layer_count; i++)
+        archive_layout_blob(layout, &image->layers[i]);
 }
 
 static void add_documents(struct layout *layout, const struct registry_image *image)
 {
-    add_known_blob(layout, &image->config, image->config_bytes);
-    add_known_blob(layout, &image->manifest, image->manifest_bytes);
+    archive_layout_known_blob(layout, &image->config, image->config_bytes);
+    archive_layout_known_blob(layout, &image->manifest, image->manifest_bytes);
 }
 
 static void lay_out(struct layout *layout, const struct registry_image *image, const char *tag)
 {
-    bool is_gzip = layout->archive->format == ARCHIVE_FORMAT_TAR_GZ;
-    if (is_gzip)
-        add_extent(layout, (struct archive_extent){.kind = ARCHIVE_GZIP_HEADER});
     add_layers(layout, image);
     for (size_t i = 0; i < image->other_count; i++)
         add_layers(layout, image->others[i]);
@@ -222,62 +28,30 @@ static void lay_out(struct layout *layout, const struct registry_image *image, c
     add_documents(layout, image);
     for (size_t i = 0; i < image->other_count; i++)
         add_documents(layout, image->others[i]);
-    if (image->index_bytes)
-        add_known_blob(layout, &image->index, image->index_bytes);
+    if (image->index)
+        archive_layout_known_blob(layout, &image->index->descriptor, image->index->bytes);
 
-    add_literal(layout, "oci-layout", ARCHIVE_JSON_OCI_LAYOUT, strlen(ARCHIVE_JSON_OCI_LAYOUT));
+    archive_layout_literal(layout, "oci-layout", ARCHIVE_JSON_OCI_LAYOUT,
+                           strlen(ARCHIVE_JSON_OCI_LAYOUT));
     char *text = NULL;
     if (layout->failure == 0)
         layout->failure = archive_json_index(image, tag, &text, layout->err);
-    add_json(layout, "index.json", TAKE(text));
+    archive_layout_json(layout, "index.json", TAKE(text));
     if (layout->failure == 0)
         layout->failure = archive_json_manifest(image, tag, &text, layout->err);
-    add_json(layout, "manifest.json", text);
-    add_zeros(layout, TAR_END_SIZE);
-    if (is_gzip)
-        add_extent(layout, (struct archive_extent){.kind = ARCHIVE_GZIP_TRAILER});
+    archive_layout_json(layout, "manifest.json", text);
 }
 
 int archive_new(const struct registry_image *image, const char *tag, enum archive_format format,
                 struct archive **ret_archive, struct err *err)
 {
-    AUTO(archive_scope) struct archive *archive = calloc(1, sizeof(*archive));
-    if (!archive)
-        return err_no_memory(err);
-    archive->format = format;
     size_t layer_count = image->layer_count;
     for (size_t i = 0; i < image->other_count; i++)
         layer_count += image->others[i]->layer_count;
-    size_t blob_count = layer_count + 2 * (1 + image->other_count) + 1; // configs, manifests, index
-    // Blobs and three JSON files: each a header, content, padding. Then the end, and what gzip puts
-    // around it all.
-    archive->extents = calloc((blob_count + 3) * 3 + 3, sizeof(*archive->extents));
-    archive->blobs = calloc(layer_count + 1, sizeof(*archive->blobs));
-    auto_free const struct registry_descriptor **known =
-        calloc(blob_count, sizeof(struct registry_descriptor *));
-    if (!archive->extents || !archive->blobs || !known)
-        return err_no_memory(err);
-
-    struct layout layout = {.archive = archive, .known = known, .err = err};
+    size_t blob_max = layer_count + 2 * (1 + image->other_count) + 1; // configs, manifests, index
+    AUTO(archive_layout_done) struct layout layout = {.err = err};
+    if (archive_layout_begin(&layout, format, blob_max, 3) < 0)
+        return -err->errnum;
     lay_out(&layout, image, tag);
-    if (layout.failure != 0)
-        return layout.failure;
-    *ret_archive = TAKE(archive);
-    return 0;
-}
-
-size_t archive_find(const struct archive *archive, uint64_t offset)
-{
-    size_t first = 0;
-    size_t count = archive->extent_count;
-    while (count > 1) { // the extent is among `count` from `first`
-        size_t half = count / 2;
-        if (archive->extents[first + half].offset <= offset) {
-            first += half;
-            count -= half;
-        } else {
-            count = half;
-        }
-    }
-    return first;
+    return archive_layout_end(&layout, ret_archive);
 }

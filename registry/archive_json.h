@@ -20,6 +20,15 @@
 int archive_json_index(const struct registry_image *image, const char *tag, char **ret_text,
                        struct err *err);
 
+// index.json of the tarball of referrers: that of the image's own, then the indexes above it, then
+// each referrer under cosign's name for it. `kind` is what cosign's own layouts say: which is the
+// image that was signed (of several the first: what is published, then the indexes above it, then
+// the platforms' manifests), and which are its signatures and attestations. malloc'ed; the same
+// EINVAL.
+int archive_json_referrers(const struct registry_image *image,
+                           const struct registry_referrers *referrers, const char *tag,
+                           char **ret_text, struct err *err);
+
 // manifest.json: one entry with the paths of config and layers. malloc'ed; the same EINVAL.
 int archive_json_manifest(const struct registry_image *image, const char *tag, char **ret_text,
                           struct err *err);

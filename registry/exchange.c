@@ -162,6 +162,8 @@ int registry_exchange(struct registry_client *client, struct call *call,
             redirects == REGISTRY_REDIRECTS_MAX
                 ? err_set(err, EPROTO, "it redirects more than %d times", REGISTRY_REDIRECTS_MAX)
                 : next_url(client, ret_response, &url, &parsed, err);
+        if (exchange->stays && (status == -EPROTO || !url_same_origin(&first, &parsed)))
+            return 0;
         if (status < 0)
             break;
         ret_end->was_redirected = true;

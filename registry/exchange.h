@@ -19,6 +19,7 @@ struct exchange {
     size_t header_count;
     const struct http_piece *body; // for a POST; NULL for none
     size_t body_limit;             // of a body that is kept
+    bool stays;                    // a redirect to another origin is the answer, not followed
     // As http_request has them, but asked for answers of 200 to 299 alone.
     bool (*wants_bytes)(void *context, const struct http_response *response);
     int (*on_bytes)(void *context, const void *bytes, size_t size);

@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NESTED_INDEXES_MAX = 3 }; // indexes in indexes that are followed
-
 // NOLINTNEXTLINE(misc-no-recursion): others have no others
 void registry_image_free(struct registry_image *image)
 {
@@ -34,8 +32,10 @@ void registry_image_free(struct registry_image *image)
     for (size_t i = 0; i < image->other_count; i++)
         registry_image_free(image->others[i]);
     free(image->others);
-    free(image->index.media_type);
-    free(image->index_bytes);
+    for (size_t i = 0; i < image->index_count; i++) {
+        free(image->indexes[i].descriptor.media_type);
+        free(image->indexes[i].bytes);
+    }
     free(image);
 }
 DEFINE_SCOPE_CLEANUP(image, struct registry_image, registry_image_free)
@@ -82,21 +82,31 @@ static int enter_reference(struct registry_client *client, struct call *call,
                                    &resolution->manifest, err);
 }
 
-// From an index to the manifest of the platform. *index is the last index on the way, empty where
-// there was none.
-static int descend(struct registry_client *client, struct call *call,
-                   const struct registry_reference *reference,
-                   const struct registry_platform *platform, struct resolution *index,
-                   struct resolution *resolution, struct err *err)
+static void keep_index(struct resolution *index, struct registry_image *image)
 {
+    struct registry_index *kept = &image->indexes[image->index_count++];
+    memcpy(kept->descriptor.digest, index->document.digest, REGISTRY_DIGEST_SIZE);
+    kept->descriptor.size_bytes = index->document.size;
+    kept->descriptor.media_type = TAKE(index->manifest.media_type);
+    kept->bytes = TAKE(index->document.bytes);
+}
+
+// From an index to the manifest of the platform. *index is the last index on the way, empty where
+// there was none; the bytes of all are the image's.
+static int descend(struct registry_client *client, struct call *call,
+                   const struct registry_platform *platform, struct resolution *index,
+                   struct resolution *resolution, struct registry_image *image, struct err *err)
+{
+    const struct registry_reference *reference = &image->reference;
     for (int depth = 1; resolution->manifest.is_index; depth++) {
         size_t chosen;
-        if (depth > NESTED_INDEXES_MAX)
+        if (depth > REGISTRY_INDEXES_MAX)
             return err_set(err, EPROTO, "its index holds indexes more than %d deep",
-                           NESTED_INDEXES_MAX);
+                           REGISTRY_INDEXES_MAX);
         registry_resolution_done(index);
         *index = *resolution;
         *resolution = (struct resolution){0};
+        keep_index(index, image);
         if (registry_manifest_choose(&index->manifest, platform, &chosen, err) < 0 ||
             registry_resolution_enter(client, call, reference, &index->manifest.entries[chosen],
                                       resolution, err) < 0)
@@ -226,7 +236,7 @@ static int resolve(struct registry_client *client, struct call *call,
     if (platforms->count != 1 && check_is_flat(&resolution.manifest, err) < 0)
         return -err->errnum;
     struct registry_platform platform = *main_platform(platforms, &resolution.manifest);
-    if (descend(client, call, reference, &platform, &index, &resolution, err) < 0)
+    if (descend(client, call, &platform, &index, &resolution, image, err) < 0)
         return -err->errnum;
     if (registry_image_load(client, call, reference, &resolution, &platform, image, err) < 0)
         return -err->errnum;
@@ -273,7 +283,7 @@ int registry_image_resolve(struct registry_client *client, struct call *call,
 
 const char *registry_image_digest(const struct registry_image *image)
 {
-    return image->is_multi_platform ? image->index.digest : image->manifest.digest;
+    return image->is_multi_platform ? image->index->descriptor.digest : image->manifest.digest;
 }
 
 // ---- digests alone -----------------------------------------------------------------------------

@@ -146,14 +146,6 @@ static bool has_attestation(const struct registry_image *image)
     return image->other_count > 0 && image->others[image->other_count - 1]->is_attestation;
 }
 
-static void keep_index(struct resolution *index, struct registry_image *image)
-{
-    memcpy(image->index.digest, index->document.digest, REGISTRY_DIGEST_SIZE);
-    image->index.size_bytes = index->document.size;
-    image->index.media_type = TAKE(index->manifest.media_type);
-    image->index_bytes = TAKE(index->document.bytes);
-}
-
 int registry_image_add_others(struct registry_client *client, struct call *call,
                               const struct registry_platforms *platforms, struct resolution *index,
                               struct registry_image *image, struct err *err)
@@ -174,7 +166,7 @@ int registry_image_add_others(struct registry_client *client, struct call *call,
         return -err->errnum;
     image->is_multi_platform = platforms->is_all || platforms->count > 1;
     if (image->is_multi_platform || has_attestation(image))
-        keep_index(index, image);
+        image->index = &image->indexes[image->index_count - 1];
     return 0;
 }
 

@@ -37,6 +37,7 @@ void registry_manifest_done(struct manifest *manifest)
     free(manifest->media_type);
     free(manifest->artifact_type);
     registry_provenance_done(&manifest->provenance);
+    free(manifest->predicate_type);
     *manifest = (struct manifest){0};
 }
 
@@ -114,8 +115,22 @@ static int parse_layers(const json_t *layers, struct manifest *manifest, struct 
     return 0;
 }
 
+// Whoever looks for what is about an image wants these, nobody else minds what they are.
+static bool parse_reference(const json_t *json, struct manifest *manifest)
+{
+    const char *subject = json_document_text(json_object_get(json, "subject"), "digest");
+    const char *predicate = json_document_text(json_object_get(json, "annotations"),
+                                               "dev.sigstore.bundle.predicateType");
+    if (subject != NULL && registry_digest_is_sha256(subject))
+        memcpy(manifest->subject, subject, REGISTRY_DIGEST_SIZE);
+    manifest->predicate_type = predicate == NULL ? NULL : strdup(predicate);
+    return predicate == NULL || manifest->predicate_type != NULL;
+}
+
 static int parse_image(const json_t *json, struct manifest *manifest, struct err *err)
 {
+    if (!parse_reference(json, manifest))
+        return err_no_memory(err);
     int status = parse_descriptor(json_object_get(json, "config"), "its config", false,
                                   &manifest->config, err);
     return status < 0 ? status : parse_layers(json_object_get(json, "layers"), manifest, err);

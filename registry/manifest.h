@@ -42,6 +42,8 @@ struct manifest {
     bool is_index;
     char *artifact_type;                   // NULL where there is none
     struct registry_provenance provenance; // that its annotations state
+    char subject[REGISTRY_DIGEST_SIZE];    // what a manifest is about (OCI 1.1), or ""
+    char *predicate_type;                  // of a sigstore bundle, from its annotation; or NULL
 
     struct manifest_entry *entries; // of an index
     size_t entry_count;

@@ -78,6 +78,7 @@ static int send(struct round *round, struct err *err)
         .headers = headers,
         .header_count = header_count,
         .body_limit = request->body_limit,
+        .stays = request->stays,
         .wants_bytes = request->wants_bytes,
         .on_bytes = request->on_bytes,
         .context = request->context,

@@ -14,6 +14,7 @@ struct registry_request {
     const char *accept; // NULL for none
     const char *range;  // "bytes=0-99", NULL for none
     size_t body_limit;
+    bool stays; // as struct exchange has it
     // As struct exchange has them.
     bool (*wants_bytes)(void *context, const struct http_response *response);
     int (*on_bytes)(void *context, const void *bytes, size_t size);

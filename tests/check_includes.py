@@ -24,7 +24,7 @@ DOORS = {
 LIBRARIES = {
     r"curl/.*": r"include/base/(http|url)\w*\.[ch]",
     r"openssl/(ssl|x509_vfy)\.h": r"include/base/http_trust\.c",
-    r"openssl/(?!ssl|x509_vfy).*": r"include/base/digest\.[ch]",
+    r"openssl/(?!ssl|x509_vfy).*": r"include/base/(digest|public_key)\.[ch]",
     r"expat\.h": r"s3/xml\.c",
     r"jansson\.h": r"include/base/json\.[ch]|registry/archive_json\.[ch]"
                    r"|fs/publish/(record\w*|layer_entry|intent)\.[ch]",

@@ -1,5 +1,6 @@
 #include "image_record.h"
 #include "image_twin.h"
+#include "signatures.h"
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -86,7 +87,7 @@ static int look_at_name(struct image *image, struct call *call, struct err *err)
         return 0;
     if (error < 0)
         return error;
-    int verdict = judge(image, call, &head, err);
+    int verdict = image->kind->judge(image, call, &head, err);
     image->is_unchanged = verdict == 1;
     s3_head_done(&head);
     return verdict < 0 ? verdict : 0;
@@ -94,16 +95,19 @@ static int look_at_name(struct image *image, struct call *call, struct err *err)
 
 // ---- preparing ---------------------------------------------------------------------------------
 
+static void fill_metadata(const struct image *image, struct image_metadata *ret_metadata)
+{
+    struct s3_metadata *pairs = ret_metadata->pairs;
+    pairs[0] = (struct s3_metadata){IMAGE_METADATA_DIGEST, registry_image_digest(image->resolved)};
+    pairs[1] = (struct s3_metadata){IMAGE_METADATA_PLATFORM, image->resolved->platforms};
+    pairs[2] = (struct s3_metadata){IMAGE_METADATA_TAG, image->line->tag};
+}
+
 void image_fill_metadata(const struct image *image, struct image_metadata *ret_metadata)
 {
-    const struct s3_metadata pairs[] = {
-        {IMAGE_METADATA_DIGEST, registry_image_digest(image->resolved)},
-        {IMAGE_METADATA_PLATFORM, image->resolved->platforms},
-        {IMAGE_METADATA_TAG, image->line->tag},
-        [IMAGE_METADATA_OF_UPLOAD] = {IMAGE_METADATA_UPLOAD, image->upload_token},
-    };
-    _Static_assert(sizeof(pairs) == sizeof(ret_metadata->pairs), "all of them");
-    memcpy(ret_metadata->pairs, pairs, sizeof(pairs));
+    image->kind->fill_metadata(image, ret_metadata);
+    ret_metadata->pairs[IMAGE_METADATA_OF_UPLOAD] =
+        (struct s3_metadata){IMAGE_METADATA_UPLOAD, image->upload_token};
 }
 
 struct s3_put image_put(const struct image *image, const struct image_metadata *metadata)
@@ -130,6 +134,16 @@ static int begin_upload(struct image *image, struct call *call, struct err *err)
     return error;
 }
 
+static int lay_out(struct image *image, struct call *call, struct err *err)
+{
+    const struct reference_line *line = image->line;
+    if (!image->resolved && (registry_image_resolve(image->place->registry, call, &line->reference,
+                                                    &line->platforms, &image->resolved, err) < 0 ||
+                             signatures_find(image, call, err) < 0))
+        return -err->errnum;
+    return archive_new(image->resolved, line->tag, line->format, &image->archive, err);
+}
+
 int image_prepare(struct image *image, struct call *call, struct err *err)
 {
     const struct image_place *place = image->place;
@@ -137,25 +151,22 @@ int image_prepare(struct image *image, struct call *call, struct err *err)
         .memory_bytes = memory_ceiling(place->store->memory),
         .parallel = (unsigned)place->store->parallel,
     };
-    if (registry_image_resolve(place->registry, call, &image->line->reference,
-                               &image->line->platforms, &image->resolved, err) < 0 ||
-        archive_new(image->resolved, image->line->tag, image->line->format, &image->archive, err) <
-            0 ||
-        look_at_name(image, call, err) < 0)
+    if (image->kind->lay_out(image, call, err) < 0 || look_at_name(image, call, err) < 0)
         return -err->errnum;
     status_row_set_total(image->status, image->archive->size_bytes);
     if (image->is_unchanged)
         return 0;
-    if (registry_image_read_attested(place->registry, call, image->resolved, err) < 0)
-        return -err->errnum;
-    if (!image->is_without_copies &&
-        layer_index_find(&place->index, call, image->archive, &image->runs, err) < 0)
+    // Moved once more without copies, it is known already.
+    if (image->kind->has_layers && !image->is_without_copies &&
+        (registry_image_read_attested(place->registry, call, image->resolved, err) < 0 ||
+         layer_index_find(&place->index, call, image->archive, &image->runs, err) < 0))
         return -err->errnum;
     if (plan_new(image->archive->size_bytes, &plan_options, image->runs.runs, image->runs.run_count,
                  &image->plan, err) < 0 ||
         begin_upload(image, call, err) < 0)
         return -err->errnum;
-    image_find_twin(image, call);
+    if (image->kind->has_layers)
+        image_find_twin(image, call);
     return 0;
 }
 
@@ -173,7 +184,6 @@ static void forget(struct image *image)
     image->twin = NULL;
     layer_runs_done(&image->runs);
     archive_free(TAKE(image->archive));
-    registry_image_free(TAKE(image->resolved));
 }
 
 int image_start_over(struct image *image, struct call *call, struct err *err)
@@ -188,10 +198,13 @@ int image_start_over(struct image *image, struct call *call, struct err *err)
 
 // ---- completing --------------------------------------------------------------------------------
 
-static int make_record(void *context, const char *etag, struct record **ret_record, struct err *err)
-{
-    return image_make_record(context, etag, ret_record, err);
-}
+const struct image_kind image_kind = {
+    .lay_out = lay_out,
+    .fill_metadata = fill_metadata,
+    .judge = judge,
+    .make_record = image_make_record,
+    .has_layers = true,
+};
 
 int image_complete(struct image *image, struct call *call, struct err *err)
 {
@@ -209,8 +222,8 @@ int image_complete(struct image *image, struct call *call, struct err *err)
         .size_bytes = image->archive->size_bytes,
         .token = image->upload_token,
         .may_overwrite = place->may_overwrite,
-        .judge = judge,
-        .make_record = make_record,
+        .judge = image->kind->judge,
+        .make_record = image->kind->make_record,
         .context = image,
     };
     int error = completion_run(completion, call, err);
@@ -224,7 +237,7 @@ int image_complete(struct image *image, struct call *call, struct err *err)
     if (!record)
         return error;
     struct err index_err = {0};
-    if (layer_index_store(&place->index, call, record, &index_err) < 0)
+    if (image->kind->has_layers && layer_index_store(&place->index, call, record, &index_err) < 0)
         log_err(LOG_LEVEL_WARN, "the next image with these layers will be moved whole", &index_err,
                 "key", image->key, NULL);
     record_cache_put(place->store->records, record);
@@ -249,5 +262,9 @@ int image_undo(struct image *image, struct call *call, struct err *err)
 void image_done(struct image *image)
 {
     forget(image);
+    registry_referrers_free(image->referrers);
+    if (!image->of)
+        registry_image_free(image->resolved);
+    free(image->name);
     free(image->key);
 }

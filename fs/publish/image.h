@@ -42,16 +42,35 @@ struct image_place { // where it goes and under which rules; all the caller's, o
     uid_t publisher_uid;
 };
 
+struct image;
+struct image_metadata;
+
+// What the tarball of an image and that of what refers to it (signatures.h) differ in.
+struct image_kind {
+    int (*lay_out)(struct image *image, struct call *call, struct err *err); // sets `archive`
+    void (*fill_metadata)(const struct image *image, struct image_metadata *ret_metadata);
+    completion_judge judge; // the context of both is the image
+    completion_record make_record;
+    bool has_layers; // that other images have too: they are copied, and found again
+};
+extern const struct image_kind image_kind;
+
 struct image {
+    const struct image_kind *kind;
     const struct image_place *place;
     const struct reference_line *line; // the publish's
+    struct image *signatures;          // what is published beside it; NULL of these
+    struct image *of;                  // of these, the image
+    char *name;
     char *key;
-    struct status_row *status;
-    bool is_without_copies; // what they were copied from has let us down: every byte is moved
+    struct status_row *status; // NULL of signatures while it is not known that there are any
+    bool is_without_copies;    // what they were copied from has let us down: every byte is moved
 
     // Set by image_prepare:
     bool is_unchanged; // the same image stands under that name: nothing to do
-    struct registry_image *resolved;
+    bool is_kept;      // of signatures: others of the same image stand there, and stay
+    struct registry_image *resolved;      // of signatures: the image's own
+    struct registry_referrers *referrers; // of an image
     struct archive *archive;
     struct layer_runs runs; // what of it the bucket holds
     struct plan *plan;

@@ -1,4 +1,5 @@
 #include "image_record.h"
+#include "signatures.h"
 
 #include "base/scope.h"
 
@@ -63,9 +64,9 @@ static int record_layers(const struct image *image, struct record *record)
     return 0;
 }
 
-int image_make_record(const struct image *image, const char *etag, struct record **ret_record,
-                      struct err *err)
+int image_make_record(void *context, const char *etag, struct record **ret_record, struct err *err)
 {
+    const struct image *image = context;
     char sha256[SHA256_HEX_SIZE];
     pump_sha256(image->pump, sha256);
     struct record *record =
@@ -86,6 +87,7 @@ int image_make_record(const struct image *image, const char *etag, struct record
     record->platform = copy_text(resolved->platforms);
     record->has_zstd_layers = resolved->has_zstd_layers;
     record->is_all_platforms = image->line->platforms.is_all;
+    signatures_fill_record(image, &record->referrers);
     if (record_layers(image, record) < 0 || record_provenance(image, record) < 0 ||
         !record->reference || !record->tag || !record->platform) {
         record_free(record);

@@ -6,6 +6,5 @@
 #include "record.h"
 #include "s3.h"
 
-// The caller's to free.
-int image_make_record(const struct image *image, const char *etag, struct record **ret_record,
-                      struct err *err);
+// As completion_record, of a struct image.
+int image_make_record(void *context, const char *etag, struct record **ret_record, struct err *err);

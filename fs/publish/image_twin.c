@@ -44,8 +44,8 @@ void image_find_twin(struct image *image, struct call *call)
 {
     const struct image_place *place = image->place;
     image->twin = NULL;
-    if (!place->is_alone || place->may_overwrite || image->archive->size_bytes > S3_PART_SIZE_MAX ||
-        !claims_are_needed(&place->store->claims))
+    if (!place->is_alone || image->referrers->count > 0 || place->may_overwrite ||
+        image->archive->size_bytes > S3_PART_SIZE_MAX || !claims_are_needed(&place->store->claims))
         return;
     for (size_t i = 0; i < image->runs.source_count; i++) {
         const struct record *record = image->runs.sources[i];

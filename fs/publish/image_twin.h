@@ -6,7 +6,8 @@
 // once. So it is done only
 //   - while the name's claim is held (claim.h), which is where the store needs claims,
 //   - where the store binds a copy to its source's ETag (tried once, s3.h),
-//   - for a write of one image: another image's copy may have to wait long after it was checked,
+//   - for a write of one image without signatures: another image's copy may have to wait long after
+//   it was checked,
 //     and all of a write's tarballs appear together.
 // Everything that copied layers must prove, a twin must prove as well: see layer_index.h.
 #pragma once

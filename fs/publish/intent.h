@@ -18,10 +18,12 @@
 
 enum {
     INTENT_ID_SIZE = 33, // 128 random bits in hex
-    // Names that one write can have: the shortest line of a reference file is "h.x/a:b\n".
-    INTENT_NAMES_MAX = REFERENCE_FILE_LIMIT / 8,
-    // Bytes of JSON: each byte of a reference file's lines escaped, ".tar.gz" added to each.
-    INTENT_LIMIT = 8 * REFERENCE_FILE_LIMIT,
+    // Names that one write can have: the shortest line of a reference file is "h.x/a:b\n", and an
+    // image's signatures have a name beside its own.
+    INTENT_NAMES_MAX = REFERENCE_FILE_LIMIT / 4,
+    // Bytes of JSON: each byte of a reference file's lines escaped, ".tar.gz" added to each; and
+    // once more with ".signatures".
+    INTENT_LIMIT = 18 * REFERENCE_FILE_LIMIT,
 };
 
 struct intent {

@@ -1,9 +1,9 @@
 #include "intent_list.h"
 
 #include "../first_failure.h"
-#include "../side_by_side.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/side_by_side.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
 
 #include "../first_failure.h"
 #include "../path.h"
-#include "../side_by_side.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/side_by_side.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,10 +1,10 @@
 #include "layer_index.h"
 
 #include "../path.h"
-#include "../side_by_side.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/side_by_side.h"
 #include "layer_entry.h"
 
 #include <errno.h>

@@ -1,6 +1,8 @@
 // A publish's life: made, started, cancelled, freed; and the engine's.
 #include "publish_private.h"
 
+#include "signatures.h"
+
 #include "../path.h"
 #include "base/log.h"
 #include "base/scope.h"
@@ -40,25 +42,43 @@ static void log_notice(void *context, const struct err *cause)
             "file", publish->file, NULL);
 }
 
+static int init_image(struct publish *publish, struct publish_image *own,
+                      const struct reference_line *line, struct err *err)
+{
+    struct image *image = &own->image;
+    own->publish = publish;
+    image->place = &publish->place;
+    image->line = line;
+    image->name = image->of ? reference_signatures_name(line->name) : strdup(line->name);
+    image->key = image->name ? tree_key(publish->engine->options.store->tree, publish->directory,
+                                        image->name)
+                             : NULL;
+    if (!image->key)
+        return err_no_memory(err);
+    return write_intent_add(publish->intent, image->name, err);
+}
+
 static int init_images(struct publish *publish, struct err *err)
 {
-    const struct store_place *store = publish->engine->options.store;
-    publish->images = calloc(publish->image_count + 1, sizeof(*publish->images));
+    publish->images = calloc(publish->slot_count + 1, sizeof(*publish->images));
     if (!publish->images)
         return err_no_memory(err);
     for (size_t i = 0; i < publish->image_count; i++) {
         struct image *image = &publish->images[i].image;
-        publish->images[i].publish = publish;
-        image->place = &publish->place;
-        image->line = &publish->lines[i];
-        image->key = tree_key(store->tree, publish->directory, image->line->name);
-        image->status = image->key ? status_open(store->status, publish->directory,
-                                                 image->line->name, image->line->reference.text)
-                                   : NULL;
-        if (!image->status)
-            return err_no_memory(err);
-        if (write_intent_add(publish->intent, image->line->name, err) < 0)
+        struct image *signatures = &publish->images[publish->image_count + i].image;
+        image->kind = &image_kind;
+        image->signatures = signatures;
+        signatures->kind = &signatures_kind;
+        signatures->of = image;
+    }
+    for (size_t i = 0; i < publish->slot_count; i++)
+        if (init_image(publish, &publish->images[i], &publish->lines[i % publish->image_count],
+                       err) < 0)
             return -err->errnum;
+    for (size_t i = 0; i < publish->image_count; i++) {
+        publish->images[i].is_wanted = true;
+        if (!publish_open_status(&publish->images[i]))
+            return err_no_memory(err);
     }
     return 0;
 }
@@ -100,12 +120,13 @@ static int init_publish(struct publish *publish, const struct publish_request *r
     publish->task.run = publish_run_begin;
     publish->lines = request->lines;
     publish->image_count = request->line_count;
+    publish->slot_count = 2 * publish->image_count;
     return init_images(publish, err);
 }
 
 static void free_publish(struct publish *publish)
 {
-    for (size_t i = 0; publish->images && i < publish->image_count; i++) {
+    for (size_t i = publish->images ? publish->slot_count : 0; i-- > 0;) {
         if (publish->images[i].image.status)
             status_close(publish->images[i].image.status, STATUS_FAILED, "out of memory");
         image_done(&publish->images[i].image);
@@ -160,6 +181,14 @@ void publish_refuse(struct publish_engine *engine, const char *directory, const 
     status_refused(engine->options.store->status, directory, file, "-", err->text);
     audit_tell(LOG_LEVEL_ERROR, "refused", err,
                &(struct audit){.act = "publish", .who = who, .path = path});
+}
+
+bool publish_open_status(struct publish_image *own)
+{
+    const struct publish *publish = own->publish;
+    own->image.status = status_open(publish->engine->options.store->status, publish->directory,
+                                    own->image.name, own->image.line->reference.text);
+    return own->image.status;
 }
 
 void publish_set_cancelled_locked(struct publish *publish)

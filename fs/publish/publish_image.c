@@ -86,17 +86,41 @@ static int begin_moving(struct publish_image *own, struct err *err)
     return 0;
 }
 
+// What is about the image moves beside it, if there is anything: known once the image is.
+static void begin_signatures(struct publish_image *own)
+{
+    struct publish *publish = own->publish;
+    struct publish_image *signatures = publish_signatures_of(own);
+    struct err err = {0};
+    if (own->image.referrers && own->image.referrers->count > 0 && !publish_has_failed(publish)) {
+        signatures->is_wanted = true;
+        if (publish_open_status(signatures)) {
+            continue_with(signatures, publish_run_move);
+            return;
+        }
+        err_no_memory(&err);
+        publish_note_failure(publish, (size_t)(own - publish->images), &err);
+    }
+    publish_report(publish);
+}
+
 void publish_run_move(struct task *task)
 {
     struct publish_image *own = CONTAINER_OF(task, struct publish_image, task);
     struct publish *publish = own->publish;
     struct err err = {0};
-    if (publish_has_failed(publish)) {
-        publish_report(publish);
-    } else if (begin_moving(own, &err) < 0) {
+    // Once the last has reported nothing here is left: neither may have when they are begun.
+    bool begins_signatures = !own->image.of && !own->is_known;
+    own->is_known = true;
+    bool has_failed = publish_has_failed(publish);
+    if (!has_failed && begin_moving(own, &err) < 0) {
+        has_failed = true;
         publish_note_failure(publish, (size_t)(own - publish->images), &err);
-        publish_report(publish);
     }
+    if (begins_signatures)
+        begin_signatures(own);
+    if (has_failed)
+        publish_report(publish);
 }
 
 static void run_check_sources(struct task *task)

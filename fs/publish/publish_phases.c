@@ -1,6 +1,8 @@
 // Who moves next: the phases of a publish, and what is said of it at its end.
 #include "publish_private.h"
 
+#include "signatures.h"
+
 #include "../path.h"
 #include "../revision.h"
 #include "../utf8.h"
@@ -11,7 +13,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { REVISION_SHOWN = 80 }; // bytes of one that a sentence quotes
+enum {
+    NOTE_SIZE = 512,
+    REVISION_SHOWN = 80, // bytes of one that a sentence quotes
+};
 
 // ---- failures ----------------------------------------------------------------------------------
 
@@ -64,9 +69,8 @@ static const char *separator(const struct buf *note)
     return note->size > 0 ? "; " : "";
 }
 
-// What is to be known of an image that was published.
-static void append_notes(const struct publish *publish, const struct registry_image *image,
-                         struct buf *note)
+static void append_image_notes(const struct publish *publish, const struct registry_image *image,
+                               struct buf *note)
 {
     const char *misfit = revision_misfit_in(&image->provenance, publish->directory);
     if (misfit)
@@ -82,6 +86,16 @@ static void append_notes(const struct publish *publish, const struct registry_im
                    separator(note), image->statements_unread);
 }
 
+// What is to be known of what was published.
+static void append_notes(const struct publish *publish, const struct image *image, struct buf *note)
+{
+    char signatures[NOTE_SIZE];
+    if (!image->of)
+        append_image_notes(publish, image->resolved, note);
+    signatures_fill_note(image, signatures, sizeof(signatures));
+    buf_printf(note, "%s%s", *signatures ? separator(note) : "", signatures);
+}
+
 static void warn_of_misfit(const struct publish *publish, const struct registry_image *image,
                            const char *path)
 {
@@ -95,7 +109,7 @@ static void say_image(struct publish *publish, size_t index)
 {
     struct publish_image *own = &publish->images[index];
     struct image *image = &own->image;
-    auto_free char *path = path_join(publish->directory, image->line->name);
+    auto_free char *path = path_join(publish->directory, image->name);
     struct audit audit = {
         .act = "publish",
         .who = publish->who,
@@ -107,16 +121,16 @@ static void say_image(struct publish *publish, size_t index)
     char bytes[32] = "0";
     if (image->archive)
         snprintf(bytes, sizeof(bytes), "%" PRIu64, image->archive->size_bytes);
-    auto_buf struct buf note = BUF_INIT(ERR_TEXT_SIZE);
-    if (image->resolved)
-        append_notes(publish, image->resolved, &note);
     if (image->is_unchanged || image->is_published) {
+        auto_buf struct buf note = BUF_INIT(ERR_TEXT_SIZE);
+        append_notes(publish, image, &note);
         close_row(publish, image, image->is_unchanged ? STATUS_UNCHANGED : STATUS_PUBLISHED,
                   buf_text(&note));
         audit.outcome = image->is_unchanged ? "unchanged" : "published";
         audit.bytes = bytes;
         audit_tell(LOG_LEVEL_INFO, audit.outcome, NULL, &audit);
-        warn_of_misfit(publish, image->resolved, path);
+        if (!image->of)
+            warn_of_misfit(publish, image->resolved, path);
     } else if (publish->cancelled) {
         close_row(publish, image, STATUS_CANCELLED, publish->err.text);
         audit_tell(publish->cancelled == EINTR ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "cancelled",
@@ -127,7 +141,7 @@ static void say_image(struct publish *publish, size_t index)
     } else {
         struct err err;
         err_set(&err, ECANCELED, "not published because %s, of the same write, failed",
-                publish->lines[publish->failed_at].name);
+                publish->images[publish->failed_at].image.name);
         close_row(publish, image, STATUS_CANCELLED, err.text);
         audit_tell(LOG_LEVEL_ERROR, "not published", &err, &audit);
     }
@@ -135,7 +149,7 @@ static void say_image(struct publish *publish, size_t index)
 
 static bool has_uploads(const struct publish *publish)
 {
-    for (size_t i = 0; i < publish->image_count; i++)
+    for (size_t i = 0; i < publish->slot_count; i++)
         if (publish->images[i].image.has_upload)
             return true;
     return false;
@@ -154,11 +168,12 @@ static void unlink_publish(struct publish *publish)
 
 static void end(struct publish *publish)
 {
-    for (size_t i = 0; i < publish->image_count; i++)
-        say_image(publish, i);
+    for (size_t i = 0; i < publish->slot_count; i++)
+        if (publish->images[i].is_wanted)
+            say_image(publish, i);
     tree_forget(publish->engine->options.store->tree, publish->directory);
     publish->done(publish->context, -publish->err.errnum, &publish->err, publish->stored_etag);
-    for (size_t i = 0; i < publish->image_count; i++)
+    for (size_t i = 0; i < publish->slot_count; i++)
         image_settle(&publish->images[i].image, &publish->closing_call);
     write_intent_end(publish->intent, &publish->closing_call, has_uploads(publish));
     unlink_publish(publish);
@@ -190,22 +205,29 @@ static void (*const phase_runs[])(struct task *) = {
     [PUBLISH_UNDOING] = publish_run_undo,
 };
 
-// Sets every image to work for the phase; the last to report looks at what comes next.
+// Sets every image to work for the phase; the last to report looks at what comes next. While
+// moving, each image says whether its signatures are to move too, or reports for them.
 static void start_phase(struct publish *publish, enum publish_phase phase)
 {
     struct workers *control = publish->engine->control;
+    size_t count = phase == PUBLISH_MOVING ? publish->image_count : publish->slot_count;
     pthread_mutex_lock(&publish->lock);
     publish->phase = phase;
-    publish->reports_left = publish->image_count + 1; // and this one, below
+    publish->reports_left = publish->slot_count + 1; // and this one, below
     pthread_mutex_unlock(&publish->lock);
     if (phase == PUBLISH_STORING) {
         publish->task.run = run_store;
         workers_add(control, &publish->control_lane, &publish->task);
         return;
     }
-    for (size_t i = 0; i < publish->image_count; i++) {
-        publish->images[i].task.run = phase_runs[phase];
-        workers_add(control, &publish->control_lane, &publish->images[i].task);
+    for (size_t i = 0; i < count; i++) {
+        struct publish_image *own = &publish->images[i];
+        if (own->is_wanted) {
+            own->task.run = phase_runs[phase];
+            workers_add(control, &publish->control_lane, &own->task);
+        } else {
+            publish_report(publish);
+        }
     }
     publish_report(publish);
 }
@@ -255,7 +277,7 @@ void publish_move_again(struct publish *publish)
 // the directory listed.
 static int check_name(struct publish *publish, size_t index, struct err *err)
 {
-    const char *name = publish->lines[index].name;
+    const char *name = publish->images[index].image.name;
     struct tree_listing *listing = NULL;
     const struct tree_entry *entry;
     int error = tree_lookup(publish->engine->options.store->tree, &publish->call,
@@ -282,7 +304,7 @@ void publish_run_begin(struct task *task)
     if (publish_is_release(publish) &&
         publish_check_file(publish, &publish->call, &is_same, &err) < 0)
         publish_note_failure(publish, 0, &err);
-    for (size_t i = 0; i < publish->image_count; i++)
+    for (size_t i = 0; i < publish->slot_count; i++)
         if (check_name(publish, i, &err) < 0)
             publish_note_failure(publish, i, &err);
     start_phase(publish, publish_has_failed(publish) ? PUBLISH_UNDOING : PUBLISH_MOVING);

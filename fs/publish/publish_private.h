@@ -35,6 +35,8 @@ enum publish_phase {
 struct publish_image {
     struct task task;
     struct publish *publish;
+    bool is_wanted; // of signatures: there are some
+    bool is_known;  // of an image: whether it has signatures
     struct image image;
 };
 
@@ -59,9 +61,10 @@ struct publish {
     void *context;
 
     struct reference_line *lines;
-    struct publish_image *images;
-    size_t image_count;
-    struct task task; // steps of the publish as a whole
+    struct publish_image *images; // a slot for each, then one for each one's signatures
+    size_t image_count;           // lines
+    size_t slot_count;            // twice as many
+    struct task task;             // steps of the publish as a whole
 
     pthread_mutex_t lock; // guards what follows
     enum publish_phase phase;
@@ -72,6 +75,7 @@ struct publish {
 };
 
 // publish.c
+bool publish_open_status(struct publish_image *own);        // false on no memory
 void publish_set_cancelled_locked(struct publish *publish); // publish->err, from `cancelled`
 
 // publish_phases.c
@@ -87,6 +91,11 @@ void publish_move_again(struct publish *publish);
 void publish_run_move(struct task *task);
 void publish_run_complete(struct task *task);
 void publish_run_undo(struct task *task);
+
+static inline struct publish_image *publish_signatures_of(struct publish_image *own)
+{
+    return own + own->publish->image_count;
+}
 
 // publish_file.c
 bool publish_is_release(const struct publish *publish);

@@ -86,7 +86,10 @@ struct record *record_copy(const struct record *record, const char *key, const c
 {
     struct record *copy =
         record_new(key, etag, record->size_bytes, record->sha256, published_ms, publisher_uid);
-    if (!copy || !record->has_image)
+    if (!copy)
+        return NULL;
+    copy->referrers = record->referrers;
+    if (!record->has_image)
         return copy;
     copy->has_image = true;
     copy->format = record->format;
@@ -219,5 +222,7 @@ int record_check(const struct record *record, struct err *err)
 {
     int error = check_object(record, err);
 
+    if (error == 0)
+        error = record_referrers_check(&record->referrers, err);
     return error < 0 || !record->has_image ? error : check_image(record, err);
 }

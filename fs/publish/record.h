@@ -13,6 +13,7 @@
 #include "base/call.h"
 #include "base/digest.h"
 #include "base/err.h"
+#include "record_referrers.h"
 #include "registry.h"
 #include "s3.h"
 
@@ -46,6 +47,8 @@ struct record {
     char *publisher_host;
     int64_t publisher_uid;
     char *version; // of this program
+
+    struct record_referrers referrers; // of an image, and of the tarball that holds them
 
     bool has_image; // a tarball; of any other file the rest is NULL, "" and 0
     enum archive_format format;

@@ -1,9 +1,9 @@
 #include "record_bundles.h"
 
-#include "../side_by_side.h"
 #include "../workers.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/side_by_side.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,9 +1,9 @@
 // Reading records: those of a directory from its bundles, then what these lack by itself.
 #include "record_cache_private.h"
 
-#include "../side_by_side.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/side_by_side.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -149,6 +149,9 @@ int record_format(const struct record *record, struct buf *ret_json, struct err 
         record->sha256, "published", published, "publisher", "host", record->publisher_host, "uid",
         (json_int_t)record->publisher_uid, "program", record->version);
     if (!json ||
+        (record->referrers.is_known &&
+         json_object_set_new(json, "signatures", record_referrers_to_json(&record->referrers)) <
+             0) ||
         (record->has_image && json_object_set_new(json, "image", image_to_json(record)) < 0))
         return err_no_memory(err);
     // Members stay in the order in which they were packed: the same record is the same bytes.
@@ -393,6 +396,9 @@ int record_parse(const char *json, size_t size, struct record **ret_record, stru
     if (!record)
         return err_no_memory(err);
     int error = parse_object(root, record, err);
+    if (error == 0)
+        error = record_referrers_from_json(json_object_get(root, "signatures"), &record->referrers,
+                                           err);
     const json_t *image = json_object_get(root, "image");
     record->has_image = image;
     if (error == 0 && image)

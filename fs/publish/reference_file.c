@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ enum { SHOWN_SIZE = 100 }; // bytes of a field that a sentence quotes; a line ma
 
 #define EXTENSION_TAR ".tar"
 #define EXTENSION_TAR_GZ ".tar.gz"
+#define SIGNATURES ".signatures"
 #define NAME_EXAMPLE "runtime:main-abc1234.tar"
 
 // The fields of one line as they were written, pointing into it; NULL where left out.
@@ -57,6 +59,27 @@ bool reference_name_format(const char *name, enum archive_format *ret_format)
         return false;
     *ret_format = is_gzip ? ARCHIVE_FORMAT_TAR_GZ : ARCHIVE_FORMAT_TAR;
     return true;
+}
+
+static const char *extension_of(const char *name)
+{
+    return ends_in(name, EXTENSION_TAR_GZ) ? EXTENSION_TAR_GZ : EXTENSION_TAR;
+}
+
+char *reference_signatures_name(const char *name)
+{
+    char *signatures = NULL;
+    const char *extension = extension_of(name);
+    int stem_size = (int)(strlen(name) - strlen(extension));
+
+    return asprintf(&signatures, "%.*s" SIGNATURES "%s", stem_size, name, extension) < 0
+               ? NULL
+               : signatures;
+}
+
+bool reference_name_is_signatures(const char *name)
+{
+    return ends_in(name, SIGNATURES EXTENSION_TAR) || ends_in(name, SIGNATURES EXTENSION_TAR_GZ);
 }
 
 // ---- one line into fields ----------------------------------------------------------------------
@@ -163,6 +186,11 @@ static int check_name(const char *name, enum archive_format *ret_format, struct 
             err, EINVAL,
             "NAME \"%s\" ends neither in .tar nor in .tar.gz: a right one is " NAME_EXAMPLE,
             shown(name).text);
+    if (reference_name_is_signatures(name))
+        return err_set(err, EINVAL,
+                       "NAME \"%s\" is that of an image's signatures: give the line another NAME, "
+                       "as in " NAME_EXAMPLE,
+                       shown(name).text);
     if (size > PATH_NAME_MAX)
         return err_set(err, EINVAL,
                        "NAME \"%s\" has %zu bytes, and a file name has at most %d: give the line a "

@@ -32,6 +32,12 @@ struct reference_line {
 // than that.
 bool reference_name_format(const char *name, enum archive_format *ret_format);
 
+// The name of the tarball that holds an image's signatures: "x.signatures.tar" beside "x.tar",
+// "x.signatures.tar.gz" beside "x.tar.gz". malloc'ed; NULL on no memory. No NAME of a line may be
+// such a one.
+char *reference_signatures_name(const char *name);
+bool reference_name_is_signatures(const char *name);
+
 // All lines of `bytes`, or none: EINVAL with the line's number, what is wrong with it and what a
 // right one looks like; two lines with one NAME are wrong too. first_line_number counts on from
 // what stood before. CR LF line ends and a byte order mark on line 1 are taken. EFBIG past

@@ -44,13 +44,24 @@ static const char *platform_of(const struct attributes_of *object, const struct 
     return record && record->has_image ? record->platform : NULL;
 }
 
+// Says only whether it is known: append_value puts it into words.
+static const char *signatures_of_record(const struct attributes_of *object,
+                                        const struct record *record)
+{
+    (void)object;
+    return record && record->has_image && record->referrers.is_known ? "" : NULL;
+}
+
 static const struct attribute {
     const char *name;
     value_of value;
 } attributes[] = {
-    {ATTRIBUTE_PREFIX "digest", digest_of},        {ATTRIBUTE_PREFIX "etag", etag_of},
-    {ATTRIBUTE_PREFIX "image", image_of},          {ATTRIBUTE_PREFIX "platform", platform_of},
+    {ATTRIBUTE_PREFIX "digest", digest_of},
+    {ATTRIBUTE_PREFIX "etag", etag_of},
+    {ATTRIBUTE_PREFIX "image", image_of},
+    {ATTRIBUTE_PREFIX "platform", platform_of},
     {ATTRIBUTE_PREFIX "sha256", sha256_of_record},
+    {ATTRIBUTE_PREFIX "signatures", signatures_of_record},
 };
 enum { ATTRIBUTES_COUNT = sizeof(attributes) / sizeof(attributes[0]) };
 
@@ -102,6 +113,8 @@ static int append_value(const struct attributes_of *object, const struct record 
     const char *value = attribute->value(object, record);
     if (!value)
         return no_such(attribute->name, err);
+    if (attribute->value == signatures_of_record)
+        return record_referrers_text(&record->referrers, ret_value) < 0 ? err_no_memory(err) : 0;
     return buf_append_text(ret_value, value) < 0 ? err_no_memory(err) : 0;
 }
 

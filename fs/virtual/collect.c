@@ -1,6 +1,7 @@
 #include "collect.h"
 
 #include "../path.h"
+#include "../publish/reference_file.h"
 #include "virtual.h"
 
 #include "base/buf.h"
@@ -212,6 +213,45 @@ static int collect_records(const struct collect_options *options, struct call *c
     return 0;
 }
 
+// ---- signatures --------------------------------------------------------------------------------
+
+// The file that would hold the image's signatures; NULL where there is none. *ret_error: -ENOMEM.
+static const struct snapshot_file *find_signatures(const struct collection *collection,
+                                                   const struct snapshot_file *image,
+                                                   int *ret_error)
+{
+    auto_free char *name = reference_signatures_name(image->name);
+    if (!name) {
+        *ret_error = -ENOMEM;
+        return NULL;
+    }
+    const struct snapshot_file key = {.name = name};
+    return bsearch(&key, collection->files, collection->snapshot.file_count,
+                   sizeof(*collection->files), compare_names);
+}
+
+// What stands beside an image and is about it may be newer than the image's own record.
+static int collect_signatures(struct collection *collection, struct err *err)
+{
+    for (size_t i = 0; i < collection->snapshot.file_count; i++) {
+        struct snapshot_file *file = &collection->files[i];
+        const struct record *record = file->record;
+        int error = 0;
+        if (!record || !record->has_image)
+            continue;
+        const struct snapshot_file *signatures = find_signatures(collection, file, &error);
+        if (error < 0)
+            return err_no_memory(err);
+        if (signatures && signatures->record &&
+            strcmp(signatures->record->referrers.of, record->manifest_digest) == 0)
+            file->signatures = signatures;
+        if (file->signatures || record->referrers.is_known)
+            file->referrers =
+                file->signatures ? &file->signatures->record->referrers : &record->referrers;
+    }
+    return 0;
+}
+
 // ---- links -------------------------------------------------------------------------------------
 
 static int check_life(const struct collect_options *options, int64_t asked_ms, int64_t soonest_ms,
@@ -379,6 +419,8 @@ int collect(const struct collect_options *options, struct call *call, struct tre
         error = collect_files(options, &collection, err);
     if (error == 0)
         error = collect_records(options, call, &collection, err);
+    if (error == 0)
+        error = collect_signatures(&collection, err);
     // Last, so that reading records takes nothing of the links' lives.
     if (error == 0 && wants_links)
         error = collect_links(options, call, &collection, err);

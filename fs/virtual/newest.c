@@ -117,7 +117,8 @@ size_t newest_image_size(const char *name)
         return to_colon;
     size -=
         size > strlen(".gz") && strcmp(name + size - strlen(".gz"), ".gz") == 0 ? strlen(".gz") : 0;
-    return size - strlen(".tar");
+    size -= strlen(".tar");
+    return reference_name_is_signatures(name) ? size - strlen(".signatures") : size;
 }
 
 static int compare_images(const struct newest_file *a, const struct newest_file *b)
@@ -133,6 +134,12 @@ static bool is_of_build(const struct newest_file *a, const struct newest_file *b
     return a->build_size == b->build_size && memcmp(a->path, b->path, a->build_size) == 0;
 }
 
+// Signatures may be published long after their image, which does not make it a newer one.
+static int64_t age_of(const struct newest_file *file)
+{
+    return reference_name_is_signatures(name_of(file)) ? INT64_MIN : file->modified_ms;
+}
+
 // By image, the newest first; of files of one age always the same one.
 static int compare_ages(const void *a, const void *b)
 {
@@ -141,8 +148,9 @@ static int compare_ages(const void *a, const void *b)
 
     if (order != 0)
         return order;
-    if (left->modified_ms != right->modified_ms)
-        return left->modified_ms > right->modified_ms ? -1 : 1;
+    int64_t left_ms = age_of(left), right_ms = age_of(right);
+    if (left_ms != right_ms)
+        return left_ms > right_ms ? -1 : 1;
     return strcmp(left->path, right->path);
 }
 

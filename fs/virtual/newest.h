@@ -3,7 +3,8 @@
 //
 // Of each image name the tarballs of the newest build that has one: all of them, so that a build's
 // platforms stay together. A build is a directory right below the branch that is named like a
-// commit; an image's name is its file's up to the first ':', or without ".tar" or ".tar.gz".
+// commit; an image's name is its file's up to the first ':', or without ".tar", ".tar.gz" and,
+// before those, ".signatures".
 #pragma once
 
 #include "base/call.h"

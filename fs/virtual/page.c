@@ -60,6 +60,36 @@ void page_time(struct buf *page, int64_t ms)
     buf_append_text(page, "</time>");
 }
 
+static void append_count(struct buf *page, uint64_t count, const char *one, const char *several,
+                         bool *is_first)
+{
+    if (count == 0)
+        return;
+    if (!*is_first)
+        buf_append_text(page, ", ");
+    *is_first = false;
+    words_number(page, count);
+    html_format(page, " %s", count == 1 ? one : several);
+}
+
+void page_referrers(struct buf *page, const struct record_referrers *referrers)
+{
+    const uint64_t *counts = referrers->statements;
+    bool is_first = true;
+
+    append_count(page, counts[REGISTRY_SIGNATURE], "signature", "signatures", &is_first);
+    append_count(page, counts[REGISTRY_ATTESTATION], "attestation", "attestations", &is_first);
+    append_count(page, counts[REGISTRY_SBOM], "SBOM", "SBOMs", &is_first);
+    append_count(page, counts[REGISTRY_OTHER_REFERRER], "other document", "other documents",
+                 &is_first);
+    append_count(page, referrers->buildx, "attestation by the builder inside the file",
+                 "attestations by the builder inside the file", &is_first);
+    append_count(page, referrers->left_out, "document that could not be carried",
+                 "documents that could not be carried", &is_first);
+    if (is_first)
+        buf_append_text(page, "none found");
+}
+
 void page_size(struct buf *page, uint64_t bytes)
 {
     words_size(page, bytes);

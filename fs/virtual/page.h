@@ -4,6 +4,7 @@
 // Content-Security-Policy of its own that would refuse both.
 #pragma once
 
+#include "../publish/record_referrers.h"
 #include "base/buf.h"
 
 #include <stdint.h>
@@ -12,5 +13,7 @@
 int page_begin(struct buf *page, const char *title);
 void page_end(struct buf *page, int64_t now_ms, const char *program_version);
 
+// "2 signatures, 1 SBOM", "none found".
+void page_referrers(struct buf *page, const struct record_referrers *referrers);
 void page_time(struct buf *page, int64_t ms);
 void page_size(struct buf *page, uint64_t bytes); // in words, and exactly

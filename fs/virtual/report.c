@@ -185,11 +185,26 @@ static void append_image_facts(const struct record *record, struct buf *page)
         fact_code(page, "Index digest", record->source_digest);
     fact_code(page, "Image ID", record->config_digest);
     append_provenance(&record->provenance, page);
-    fact(page, "Signatures", "none looked for, none carried (see Security)");
     if (record->has_zstd_layers)
         fact(page, "Note",
              "Its layers are compressed with zstd: docker load needs Docker 23 or newer. podman, "
              "skopeo and containerd load it too.");
+}
+
+// What was found about the image, and where it is.
+static void append_signatures(const struct snapshot_file *file, struct buf *page)
+{
+    fact_begin(page, "Signatures");
+    if (!file->referrers)
+        buf_append_text(page, "not looked for when it was published");
+    else
+        page_referrers(page, file->referrers);
+    if (file->signatures)
+        html_format(page, ", in <code>%s</code>", file->signatures->download_name);
+    else if (file->referrers && record_referrers_are_carried(file->referrers))
+        buf_append_text(page, "; the file that holds them is not among these");
+    buf_append_text(page, " (see <a href=\"#security\">Security</a>)");
+    fact_end(page);
 }
 
 // The same program by two names, and words in two shells' quotes.
@@ -266,8 +281,10 @@ static void append_file(const struct snapshot *snapshot, const struct snapshot_f
         page_time(page, file->expires_ms);
         fact_end(page);
     }
-    if (file->record && file->record->has_image)
+    if (file->record && file->record->has_image) {
         append_image_facts(file->record, page);
+        append_signatures(file, page);
+    }
     buf_append_text(page, "</dl>\n");
     append_misfit(snapshot, file, page);
     if (file->url)

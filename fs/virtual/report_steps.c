@@ -102,6 +102,33 @@ static void append_sums(const struct snapshot *snapshot, struct buf *page, const
     buf_append_text(page, "EOF\n</code></pre>\n");
 }
 
+static bool has_signatures(const struct snapshot_file *file)
+{
+    return file->signatures;
+}
+
+// cosign reads an image and what is about it from one directory.
+static void append_cosign(const struct snapshot_file *file, struct buf *page)
+{
+    html_format(page, "mkdir %s.layout\n", file->download_name);
+    html_format(page, "tar -xf %s -C %s.layout\n", file->download_name, file->download_name);
+    html_format(page, "tar -xf %s -C %s.layout\n", file->signatures->download_name,
+                file->download_name);
+    html_format(page,
+                "cosign verify --key cosign.pub --insecure-ignore-tlog=true --local-image "
+                "%s.layout\n",
+                file->download_name);
+}
+
+static void append_cosign_steps(const struct snapshot *snapshot, struct buf *page)
+{
+    if (!has_any(snapshot, has_signatures))
+        return;
+    buf_append_text(page, "<h3>Signatures</h3>\n<p>With cosign, and the signer\xE2\x80\x99s public "
+                          "key as <code>cosign.pub</code>; nothing is asked of any server:</p>\n");
+    commands(snapshot, page, "cosign", has_signatures, append_cosign);
+}
+
 void report_verify_steps(const struct snapshot *snapshot, struct buf *page)
 {
     section_begin(page, "verify", "Verify");
@@ -121,6 +148,7 @@ void report_verify_steps(const struct snapshot *snapshot, struct buf *page)
              append_file_hash);
     commands(snapshot, page, "Windows Command Prompt: compare with the SHA-256 given above",
              has_sha256, append_certutil);
+    append_cosign_steps(snapshot, page);
     section_end(page);
 }
 
@@ -273,6 +301,24 @@ static void append_origin(const struct snapshot *snapshot, struct buf *page)
                 strncmp(snapshot->origin, "https:", 6) == 0 ? "HTTPS" : "HTTP");
 }
 
+static void append_signature_notes(const struct snapshot *snapshot, struct buf *page)
+{
+    if (has_any(snapshot, has_signatures))
+        buf_append_text(
+            page,
+            "<li><strong>What a signature proves:</strong> that whoever holds a certain key signed "
+            "the image\xE2\x80\x99s digest, wherever the file came from since. That takes the "
+            "signer\xE2\x80\x99s public key, which this page cannot give you: get it by a way that "
+            "you trust. The files of signatures hold all that the registry had about the images, "
+            "nothing left out by choice; whether it is genuine is yours to check, as under <a "
+            "href=\"#verify\">Verify</a>.</li>\n");
+    else
+        buf_append_text(page,
+                        "<li><strong>Signatures:</strong> what was found of them is said with each "
+                        "image. \xE2\x80\x9CNone found\xE2\x80\x9D means that the registry was "
+                        "asked when the image was published, and had none.</li>\n");
+}
+
 void report_security_notes(const struct snapshot *snapshot, struct buf *page)
 {
     section_begin(page, "security", "Security: what your reviewers ask");
@@ -292,10 +338,8 @@ void report_security_notes(const struct snapshot *snapshot, struct buf *page)
         "<li><strong>What a matching SHA-256 proves:</strong> that the file arrived as it was "
         "stored. It does not prove who made it: whoever could alter this page could alter both. "
         "To be sure of the author, get the digests by another way that you trust, such as a "
-        "signed mail or a call, and compare.</li>\n"
-        "<li><strong>Signatures:</strong> none were looked for when these files were published, "
-        "and none are carried in them. This page says nothing about whether the images are signed "
-        "in the registry they came from.</li>\n");
+        "signed mail or a call, and compare.</li>\n");
+    append_signature_notes(snapshot, page);
     if (has_any(snapshot, snapshot_has_provenance))
         buf_append_text(
             page,

@@ -9,7 +9,9 @@ bool snapshot_is_archive(const struct snapshot_file *file)
 {
     enum archive_format format;
 
-    return (file->record && file->record->has_image) || reference_name_format(file->name, &format);
+    return (file->record && file->record->has_image) ||
+           (reference_name_format(file->name, &format) &&
+            !reference_name_is_signatures(file->name));
 }
 
 bool snapshot_is_gzip(const struct snapshot_file *file)

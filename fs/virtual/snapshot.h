@@ -15,8 +15,12 @@ struct snapshot_file {
     int64_t modified_ms;
     const char *etag;            // with quotes
     const struct record *record; // NULL where nothing is known beyond the listing
-    const char *url;             // NULL where the renderer does not hold links
-    int64_t expires_ms;          // when the link truly dies
+    // Of an image: what was found about it, or NULL; and the file that holds it, where that stands
+    // beside the image and is about this very one.
+    const struct record_referrers *referrers;
+    const struct snapshot_file *signatures;
+    const char *url;    // NULL where the renderer does not hold links
+    int64_t expires_ms; // when the link truly dies
 };
 
 // What stands below the directory of an index, a row per directory that holds files.

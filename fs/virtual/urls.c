@@ -28,7 +28,10 @@ static void append_row(const struct snapshot_file *file, struct buf *text)
     buf_append_char(text, '\t');
     tsv_field(text, image ? image->platform : NULL);
     buf_append_char(text, '\t');
-    tsv_field(text, NULL); // signatures
+    auto_buf struct buf referrers = BUF_INIT(RECORD_REFERRERS_TEXT_SIZE);
+    if (file->referrers)
+        (void)record_referrers_text(file->referrers, &referrers);
+    tsv_field(text, file->referrers ? buf_text(&referrers) : NULL);
     buf_append_char(text, '\n');
 }
 

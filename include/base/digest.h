@@ -1,4 +1,5 @@
-// digest.h - SHA-256, MD5, HMAC, hex and base64; the only user of OpenSSL's libcrypto.
+// digest.h - SHA-256, MD5, HMAC, hex and base64; of OpenSSL's libcrypto, which public_key.c
+// uses too.
 //
 // SHA-256's running state can be saved and restored (a "midstate", FIPS 180-4 section 6.2.2: the
 // eight words H, the count, and the bytes that do not fill a block yet): a file whose first bytes

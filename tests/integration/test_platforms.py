@@ -116,4 +116,4 @@ def test_an_attestation_that_a_mirror_left_behind_is_told_of(mount, registry, re
     assert there.publish("b", "%s/%s:v1 x.tar" % (registry.host, repository)).returncode == 0
     row, = there.rows("b/status.tsv")
     assert (row["state"], row["detail"]) == (
-        "published", "the registry has not 1 of the attestations that its index names")
+        "published", "the registry has not 1 of the attestations that its index names; no signatures")

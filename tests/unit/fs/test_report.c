@@ -51,6 +51,11 @@ static void test_content(void **state)
     fixture.snapshot.contact = "Jane <jane@example.com>";
     fixture.records[1]->has_zstd_layers = true;
     fixture.records[1]->source_digest[7] = '0';
+    fixture.files[2].referrers = &(struct record_referrers){
+        .is_known = true,
+        .statements = {[REGISTRY_SIGNATURE] = 2, [REGISTRY_SBOM] = 1},
+        .left_out = 1,
+    };
     auto_free char *page = render(&fixture.snapshot);
     static const char *const sentences[] = {
         "<!DOCTYPE html>\n<html lang=\"en\">",
@@ -79,7 +84,9 @@ static void test_content(void **state)
         "<dt>Image ID</dt><dd><code>" FIXTURE_DIGEST "</code></dd>",
         "SHA-256</dt><dd><code>" FIXTURE_HEX "</code></dd>",
         "needs Docker 23 or newer",
-        "none looked for, none carried",
+        "<dt>Signatures</dt><dd>not looked for when it was published (see",
+        "<dt>Signatures</dt><dd>2 signatures, 1 SBOM, 1 document that could not be carried; the "
+        "file that holds them is not among these (see",
         "not known: nothing was recorded",
         // steps
         "curl --fail --continue-at - --output runtime_main.tar &#39;https://bucket.s3.eu-west-1."
@@ -110,7 +117,7 @@ static void test_content(void **state)
         "<code>bucket.s3.eu-west-1.amazonaws.com</code>, TCP port <code>443</code> (HTTPS)",
         "<code>curl -I</code> answers 403",
         "It does not prove who made it",
-        "none were looked for when these files were published",
+        "said with each image.",
         "Ask <strong>Jane &lt;jane@example.com&gt;</strong>.",
         "a fresh page of <code>jps/fix-login/abc1234</code>",
         "by prereleasefs 0.1.0",
@@ -119,6 +126,33 @@ static void test_content(void **state)
         says(page, sentences[i]);
     // A document is not loaded into an engine.
     says_not(page, "load --input notes");
+    fixture_done(&fixture);
+}
+
+static void test_signatures(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture);
+    struct record_referrers found = {.is_known = true};
+    fixture.files[2].referrers = &found;
+    auto_free char *none = render(&fixture.snapshot);
+    says(none, "<dt>Signatures</dt><dd>none found (see");
+    says_not(none, "cosign verify");
+
+    found.statements[REGISTRY_SIGNATURE] = 1;
+    found.buildx = 2;
+    fixture.files[0].name = "runtime:main.signatures.tar";
+    fixture.files[0].download_name = "runtime_main.signatures.tar";
+    fixture.files[2].signatures = &fixture.files[0];
+    auto_free char *page = render(&fixture.snapshot);
+    says(page, "<dt>Signatures</dt><dd>1 signature, 2 attestations by the builder inside the file, "
+               "in <code>runtime_main.signatures.tar</code> (see");
+    says(page, "tar -xf runtime_main.signatures.tar -C runtime_main.tar.layout\n"
+               "cosign verify --key cosign.pub --insecure-ignore-tlog=true --local-image "
+               "runtime_main.tar.layout\n");
+    says(page, "What a signature proves");
+    says_not(page, "load --input runtime_main.signatures");
     fixture_done(&fixture);
 }
 
@@ -398,6 +432,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_content),
+        cmocka_unit_test(test_signatures),
         cmocka_unit_test(test_kinds_of_builds),
         cmocka_unit_test(test_nothing_known),
         cmocka_unit_test(test_form),

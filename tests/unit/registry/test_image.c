@@ -331,8 +331,8 @@ static void several_platforms_and_what_is_said_about_them(void **state)
     put_platforms(digests);
     assert_resolve("a/b:all", "all");
     assert_string_equal(registry_image_digest(image), digests[3]);
-    assert_string_equal(image->index.digest, digests[3]);
-    assert_int_equal(image->index.size_bytes, strlen(image->index_bytes));
+    assert_string_equal(image->index->descriptor.digest, digests[3]);
+    assert_int_equal(image->index->descriptor.size_bytes, strlen(image->index->bytes));
     assert_string_equal(image->manifest.digest, digests[0]); // docker gets amd64
     assert_string_equal(image->platforms, "linux/amd64,linux/arm64");
     assert_int_equal(image->other_count, 2);
@@ -350,11 +350,11 @@ static void several_platforms_and_what_is_said_about_them(void **state)
     assert_resolve("a/b:all", "linux/arm64"); // with what is said about it alone
     assert_string_equal(registry_image_digest(image), digests[1]);
     assert_int_equal(image->other_count, 1);
-    assert_string_equal(image->index.digest, digests[3]);
+    assert_string_equal(image->index->descriptor.digest, digests[3]);
     assert_int_equal(image->attestations_missing, 0);
     assert_resolve("a/b:all", "linux/amd64");
     assert_int_equal(image->other_count, 0);
-    assert_null(image->index_bytes);
+    assert_null(image->index);
     assert_int_equal(image->attestations_missing, 1);
 
     assert_refuse("a/b:all", "linux/amd64,linux/s390x", ENOENT, "no image of linux/s390x");
@@ -376,7 +376,7 @@ static void all_platforms_of_an_odd_index(void **state)
     assert_string_equal(image->manifest.digest, a);
     assert_int_equal(image->other_count, 0);
     assert_true(image->is_multi_platform);
-    size_t inner_size = image->index.size_bytes;
+    size_t inner_size = image->index->descriptor.size_bytes;
     put_index("outer", NESTED, inner, inner_size);
     assert_refuse("a/b:outer", "all", EPROTONOSUPPORT, "is an index itself");
     put_index("gone", ENTRY "," ENTRY, a, strlen(made_text), PLATFORM("riscv64"),

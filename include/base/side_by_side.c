@@ -1,4 +1,4 @@
-#include "side_by_side.h"
+#include "base/side_by_side.h"
 
 #include <pthread.h>
 #include <signal.h>
