@@ -17,12 +17,14 @@
 # The system's proxy is used, as the person who runs it. Treat this script as confidential: until
 # its links expire, whoever holds it can download the files.
 
+# Without this the first NAME would be taken for -With.
+[CmdletBinding(PositionalBinding = $false)]
 param(
     [switch]$Load,
     [ValidateSet('', 'docker', 'podman')] [string]$With = '',
     [switch]$AllowUnverified,
     [switch]$List,
-    [Parameter(ValueFromRemainingArguments = $true)] [string[]]$Names = @()
+    [Parameter(Position = 0, ValueFromRemainingArguments = $true)] [string[]]$Names = @()
 )
 
 Set-StrictMode -Version 2.0
@@ -61,9 +63,9 @@ function Add-Fault($Text) {
 }
 
 function Format-Size([long]$Bytes) {
-    if ($Bytes -lt 1000000) { return '{0} kB' -f [math]::Ceiling($Bytes / 1000) }
-    if ($Bytes -lt 10000000000) { return '{0} MB' -f [math]::Floor($Bytes / 1000000) }
-    return '{0} GB' -f [math]::Floor($Bytes / 1000000000)
+    if ($Bytes -lt 1000000) { return '{0} kB' -f [math]::Ceiling([double]$Bytes / 1000) }
+    if ($Bytes -lt 10000000000) { return '{0} MB' -f [math]::Floor([double]$Bytes / 1000000) }
+    return '{0} GB' -f [math]::Floor([double]$Bytes / 1000000000)
 }
 
 function Get-Size($Path) {
@@ -104,6 +106,8 @@ function Get-Sureness($File) {
 # asked for and something else came.
 function Receive-Rest($File, $Part) {
     $have = Get-Size $Part
+    $shown = -1
+    $request = $null
     $response = $null
     $source = $null
     $target = $null
@@ -126,8 +130,12 @@ function Receive-Rest($File, $Part) {
         while ($count -gt 0) {
             $target.Write($buffer, 0, $count)
             $have += $count
-            Write-Progress -Activity $File.Name -Status (Format-Size $have) `
-                -PercentComplete ([math]::Min(100, [math]::Floor(100 * $have / [math]::Max(1, $File.Size))))
+            # Showing it takes longer than many a read.
+            $percent = [int][math]::Floor([math]::Min(100.0, 100.0 * $have / $File.Size))
+            if ($percent -ne $shown) {
+                $shown = $percent
+                Write-Progress -Activity $File.Name -Status (Format-Size $have) -PercentComplete $percent
+            }
             $count = $source.Read($buffer, 0, $buffer.Length)
         }
         return [string]$status
@@ -135,12 +143,18 @@ function Receive-Rest($File, $Part) {
     catch {
         $cause = $_.Exception
         while ($cause -and -not ($cause -is [Net.WebException])) { $cause = $cause.InnerException }
-        if ($cause -and $cause.Response) { return [string][int]$cause.Response.StatusCode }
+        if ($cause -and $cause.Response) {
+            $code = [string][int]$cause.Response.StatusCode
+            $cause.Response.Close()     # a host is given two connections, and an open answer keeps one
+            return $code
+        }
         Write-Host ('{0}: {1}' -f $File.Name, $_.Exception.Message)
         return '000'
     }
     finally {
         if ($target) { $target.Dispose() }
+        # What is left of an answer is not wanted, and would be read to its end.
+        if ($request) { $request.Abort() }
         if ($source) { $source.Dispose() }
         if ($response) { $response.Dispose() }
     }
@@ -162,7 +176,7 @@ function Stop-Refused($File, $Status) {
 function Receive-File($File, $Part) {
     $stuck = 0
     $anew = 0
-    if ($File.Size -eq 0) { New-Item -ItemType File -Force -Path $Part | Out-Null }
+    if ($File.Size -eq 0) { [IO.File]::Create($Part).Dispose() }
     if (-not (Test-Path -LiteralPath $Part)) {
         Write-Host ('{0}: downloading {1}' -f $File.Name, (Format-Size $File.Size))
     }
@@ -222,7 +236,7 @@ function Save-File($File) {
         Add-Fault ('{0}: what arrived was thrown away; run this again to download it anew, and if that does not help ask {1}' -f $File.Name, $Whom)
         return $false
     }
-    Move-Item -LiteralPath $part -Destination $path
+    [IO.File]::Move($part, $path)
     Write-Host ('{0}: downloaded, {1}' -f $File.Name, (Get-Sureness $File))
     return $true
 }
