@@ -226,6 +226,8 @@ def test_copies_of_links(releases, store, bucket, tmp_path):
     for name in "abcd":
         assert links(releases.path / name) == links(source)
         assert releases.run("cat", name + "/d/back").stdout == "f\n"
+    assert releases.sh("ln -sfn d/f $1/none; rsync -a $1/ c", source).returncode == 0    # a switch
+    assert links(releases.path / "c") == links(source) != links(releases.path / "a")
     assert releases.sh("cp -rL a/dir e; cat e/f e/back; cp -r a/dir/ f; cat f/f; ls -A e f | grep back").stdout == \
         "f\nf\nf\nback\nback\n"
     # rclone takes and makes the same objects.
@@ -237,8 +239,7 @@ def test_copies_of_links(releases, store, bucket, tmp_path):
     copied = tmp_path / "copied"
     for there, to in (("store:%s/a" % bucket, copied), (copied, "store:%s/g" % bucket)):
         subprocess.run(["rclone", "copy", "--links", there, to], env=environment, check=True, timeout=60)
-    assert links(copied) == links(source)
-    assert links(releases.path / "g") == links(source)
+    assert links(copied) == links(releases.path / "a") == links(releases.path / "g")
 
 
 @pytest.mark.semantics(761)
