@@ -12,8 +12,8 @@
 
 // ---- reading -----------------------------------------------------------------------------------
 
-// Of an inode whose link has been switched since the new target is given: the old one is what the
-// caller asked for, and either is right.
+// Where the link has been switched since the inode was handed out it is the new target: the old one
+// was asked for, and either is right.
 static int read_target(fuse_req_t req, struct inode *inode, struct buf *ret_target, struct err *err)
 {
     const struct symlink_place link = {inode->directory, inode->name};

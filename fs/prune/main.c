@@ -118,7 +118,7 @@ static int check_directory(const struct prune *prune, struct err *err)
         return err_set(err, EPERM, "%s: nothing under " PATH_RELEASES "/ is ever pruned",
                        prune->directory);
     if (name != prune->below && path_is_commit(name, strlen(name)))
-        return err_set(err, EINVAL, "%s is a build: name its branch, or rm -r it",
+        return err_set(err, EINVAL, "%s is named like a build: name the directory that it lies in",
                        prune->directory);
     return 0;
 }

@@ -122,7 +122,7 @@ def test_nothing_is_removed_where_something_is_not_certain(branches, mount, tmp_
             (["--keep", "1", "--no-such", branches.path], "unrecognized option"),
             (["--keep", "1", tmp_path], "no directory of a prereleasefs mount"),
             (["--keep", "1", branches.path / "releases"], "under releases/"),
-            (["--keep", "1", branches.path / "main/abc0001"], "is a build"),
+            (["--keep", "1", branches.path / "main/abc0001"], "is named like a build"),
             (["--keep", "1", branches.path / "main/none"], "No such file"),
             (["--keep", "1", readable.path], "mount it with -o allow_delete")]:
         done = prune(*argv)
