@@ -3,7 +3,8 @@
 
 - Links to files of this repository lead somewhere.
 - Each sentence of docs/troubleshooting.md is one that the program can say.
-- docs/changelog.md begins with the version of meson.build, and docs/examples use it.
+- docs/changelog.md begins with the version of meson.build, and docs/examples use it; its lines fit into
+  Debian's changelog.
 - The figures of docs/comparison.md are those of docs/benchmarks.md; `tests/check_docs.py --write` brings them over.
 - Each shell block is run by a test (`sh`, in README.md: tests/integration/test_readme.py), or shows what
   is typed somewhere else (`console`: behind a `$`). A block without a language is no shell.
@@ -18,6 +19,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LITERALS = re.compile(r'"(?:[^"\\\n]|\\.)*"(?:\s*(?:PRI\w+\s*)?"(?:[^"\\\n]|\\.)*")*')
 LANGUAGES = {"": "", "console": "", "sh": "README.md", "hcl": "", "yaml": "", "json": ""}
 SHORTEST = 8    # bytes of a sentence's piece that say something
+CHANGELOG_WIDTH = 78    # two columns go to Debian's indentation; lintian wants 80 at most
 
 
 def links():
@@ -62,6 +64,9 @@ def version():
                        re.MULTILINE)
     if not newest or newest[1] != meson:
         yield "docs/changelog.md: its first section is not '## %s (DATE)'" % meson
+    for at, line in enumerate((ROOT / "docs/changelog.md").read_text().splitlines(), 1):
+        if line.startswith(("- ", "  ")) and len(line) > CHANGELOG_WIDTH:
+            yield "docs/changelog.md:%d: %d columns, %d at most" % (at, len(line), CHANGELOG_WIDTH)
     for path in sorted((ROOT / "docs/examples").glob("*.yml")):
         if "/tools/github-action@v%s\n" % meson not in path.read_text():
             yield "%s: it does not use the action of version %s" % (path.relative_to(ROOT), meson)
