@@ -221,6 +221,15 @@ static int take_format(const struct option *option, const char *value, struct op
     return 0;
 }
 
+static int take_signatures(const struct option *option, const char *value, struct options *options,
+                           struct err *err)
+{
+    options->requires_signature = strcmp(value, "require") == 0;
+    if (!options->requires_signature && strcmp(value, "carry") != 0)
+        return refuse(option, value, "carry or require", err);
+    return 0;
+}
+
 static int take_log_level(const struct option *option, const char *value, struct options *options,
                           struct err *err)
 {
@@ -314,6 +323,10 @@ const struct option option_table[] = {
      FIELD(registries), 0, 0},
     {"insecure_registry=", "HOST[:PORT]", "none; loopback always may",
      "registries spoken to over plain HTTP", take_host, FIELD(insecure_registries), 0, 0},
+    {"signatures=", "carry|require", "carry", "require: only images that are signed are published",
+     take_signatures, 0, 0, 0},
+    {"verify_key=", "FILE", "none", "only images signed by this public key (PEM) are published",
+     take_text, FIELD(verify_key), 0, 0},
     {"parallel=", "N", "8", "transfers at once in each direction, over all publishes", take_int,
      FIELD(parallel), 1, OPTIONS_PARALLEL_MAX},
     {"memory=", "BYTES", "128M", "ceiling of all transfer buffers", take_bytes, FIELD(memory_bytes),

@@ -289,6 +289,7 @@ void options_done(struct options *options)
     free(options->presign_role);
     free(options->presign_profile);
     free(options->kms_key);
+    free(options->verify_key);
     free(options->platform);
     free_list(options->registries);
     free_list(options->insecure_registries);

@@ -54,6 +54,8 @@ struct options {
     enum archive_format format;
     char **registries;          // NULL-terminated, or NULL for any; lower case
     char **insecure_registries; // NULL-terminated, or NULL; lower case
+    bool requires_signature;
+    char *verify_key; // path, or NULL
     int parallel;
     uint64_t memory_bytes;
     bool may_overwrite;

@@ -185,6 +185,15 @@ static int open_registry(struct service *service, struct err *err)
     return registry_client_new(&options, &service->registry, err);
 }
 
+// Before anything is asked of anybody: what is wrong with it, its owner can mend.
+static int open_key(struct service *service, struct err *err)
+{
+    const char *path = service->options->verify_key;
+    if (!path || public_key_load(path, &service->verify_key, err) == 0)
+        return 0;
+    return err_wrap(err, "verify_key");
+}
+
 static int open_tree(struct service *service, struct err *err)
 {
     const struct tree_options options = {
@@ -241,6 +250,7 @@ static int open_engine(struct service *service, struct err *err)
         .store = &service->place,
         .registry = service->registry,
         .defaults = {.platforms = service->options->platforms, .format = service->options->format},
+        .policy = {service->options->requires_signature, service->verify_key},
     };
     return publish_engine_new(&options, &service->engine, err);
 }
@@ -324,7 +334,9 @@ int service_open(const struct options *options, const struct clock *clock, struc
         return err_no_memory(err);
     service->options = options;
     service->clock = clock;
-    int error = s3_settings_read(options->profile, &s3_environment_process, &settings, err);
+    int error = open_key(service, err);
+    if (error == 0)
+        error = s3_settings_read(options->profile, &s3_environment_process, &settings, err);
     if (error == 0)
         error = open_all(service, &settings, call, err);
     s3_settings_done(&settings);
@@ -354,6 +366,7 @@ void service_close(struct service *service)
     status_free(service->status);
     tree_free(service->tree);
     registry_client_free(service->registry);
+    public_key_free(service->verify_key);
     s3_presigner_free(service->presigner);
     s3_client_free(service->client);
     s3_provider_free(service->link_provider);

@@ -37,6 +37,7 @@ struct service {
     struct s3_client *client;
     struct s3_presigner *presigner; // NULL: links cannot be made
     struct registry_client *registry;
+    struct public_key *verify_key; // or NULL
     struct tree *tree;
     struct status *status;
     struct record_cache *records;

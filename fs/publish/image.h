@@ -22,6 +22,7 @@
 #include "reference_file.h"
 #include "registry.h"
 #include "s3.h"
+#include "signature_policy.h"
 #include "status.h"
 
 #include <stdbool.h>
@@ -39,6 +40,7 @@ struct image_place { // where it goes and under which rules; all the caller's, o
     struct layer_index index;
     bool may_overwrite; // and it is not under releases/
     bool is_alone;      // the only image of its write
+    const struct signature_policy *policy;
     uid_t publisher_uid;
 };
 

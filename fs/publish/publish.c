@@ -103,6 +103,7 @@ static int init_publish(struct publish *publish, const struct publish_request *r
         .index = {.client = store->client, .prefix = store->prefix},
         .may_overwrite = store_place_may_replace(store, request->directory),
         .is_alone = request->line_count == 1,
+        .policy = &publish->engine->options.policy,
         .publisher_uid = request->who.uid,
     };
     publish->directory = strdup(request->directory);

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "reference_file.h"
 #include "registry.h"
+#include "signature_policy.h"
 #include "store_place.h"
 
 #include <stdbool.h>
@@ -22,6 +23,7 @@ struct publish_engine_options {
     struct store_place *store;
     struct registry_client *registry;
     struct reference_defaults defaults; // platform and format that lines leave out
+    struct signature_policy policy;
 };
 int publish_engine_new(const struct publish_engine_options *options,
                        struct publish_engine **ret_engine, struct err *err);

@@ -34,7 +34,10 @@ int record_referrers_text(const struct record_referrers *referrers, struct buf *
         error = append(text, "buildx", referrers->buildx);
     if (error == 0)
         error = append(text, "left_out", referrers->left_out);
-    return error == 0 && text->size == 0 ? buf_append_text(text, "none") : error;
+    if (error == 0 && text->size == 0)
+        return buf_append_text(text, "none");
+    return error == 0 && referrers->verified_by[0] != '\0' ? buf_append_text(text, ",verified")
+                                                           : error;
 }
 
 bool record_referrers_are_carried(const struct record_referrers *referrers)
@@ -50,6 +53,11 @@ static int refuse(struct err *err, const char *member, const char *reason)
     return err_set(err, EBADMSG, "\"signatures.%s\" %s", member, reason);
 }
 
+static bool is_hex(const char *text)
+{
+    return strspn(text, "0123456789abcdef") == 64 && text[64] == '\0';
+}
+
 int record_referrers_check(const struct record_referrers *referrers, struct err *err)
 {
     bool is_right = referrers->buildx <= count_max && referrers->left_out <= count_max;
@@ -57,10 +65,11 @@ int record_referrers_check(const struct record_referrers *referrers, struct err 
         is_right = is_right && referrers->statements[i] <= count_max;
     if (!is_right)
         return refuse(err, "*", "are more than any image has");
-    const char *hex = referrers->of + strlen("sha256:");
     if (referrers->of[0] != '\0' && (strncmp(referrers->of, "sha256:", strlen("sha256:")) != 0 ||
-                                     strspn(hex, "0123456789abcdef") != 64 || strlen(hex) != 64))
+                                     !is_hex(referrers->of + strlen("sha256:"))))
         return refuse(err, "of", "is no sha256 digest");
+    if (referrers->verified_by[0] != '\0' && !is_hex(referrers->verified_by))
+        return refuse(err, "verified_by", "is no SHA-256 in lower-case hex");
     return 0;
 }
 
@@ -81,6 +90,8 @@ json_t *record_referrers_to_json(const struct record_referrers *referrers)
         error = set_count(json, "left_out", referrers->left_out);
     if (error == 0 && referrers->of[0] != '\0')
         error = json_object_set_new(json, "of", json_string(referrers->of));
+    if (error == 0 && referrers->verified_by[0] != '\0')
+        error = json_object_set_new(json, "verified_by", json_string(referrers->verified_by));
     if (error == 0)
         return json;
     json_decref(json);
@@ -96,12 +107,28 @@ static int take_count(const json_t *json, const char *name, uint64_t *ret_count,
     return 0;
 }
 
+// Of a digest or a hash, which may be missing.
+static int take_hex(const json_t *json, const char *name, char *ret_text, size_t size,
+                    struct err *err)
+{
+    const json_t *member = json_object_get(json, name);
+    const char *text = json_string_value(member);
+    if (!member)
+        return 0;
+    if (!text || strlen(text) >= size)
+        return refuse(err, name, "is no string, or too long");
+    memcpy(ret_text, text, strlen(text) + 1);
+    return 0;
+}
+
 int record_referrers_from_json(const json_t *json, struct record_referrers *ret_referrers,
                                struct err *err)
 {
     struct record_referrers referrers = {.is_known = json};
-    const char *of = json_string_value(json_object_get(json, "of"));
-    int error = 0;
+    int error = take_hex(json, "of", referrers.of, sizeof(referrers.of), err);
+    if (error == 0)
+        error = take_hex(json, "verified_by", referrers.verified_by, sizeof(referrers.verified_by),
+                         err);
     for (size_t i = 0; json && error == 0 && i < REGISTRY_REFERRER_KINDS; i++)
         error = take_count(json, kind_names[i], &referrers.statements[i], err);
     if (json && error == 0)
@@ -110,10 +137,6 @@ int record_referrers_from_json(const json_t *json, struct record_referrers *ret_
         error = take_count(json, "left_out", &referrers.left_out, err);
     if (error < 0)
         return error;
-    if (of && strlen(of) >= sizeof(referrers.of))
-        return refuse(err, "of", "is no sha256 digest");
-    if (of)
-        memcpy(referrers.of, of, strlen(of) + 1);
     *ret_referrers = referrers;
     return 0;
 }

@@ -18,11 +18,14 @@ struct record_referrers {
     uint64_t statements[REGISTRY_REFERRER_KINDS];
     uint64_t buildx;   // attestations inside the image's own tarball
     uint64_t left_out; // that a registry names and that could not be carried
+    // The key that one of the signatures was checked with (public_key_sha256), or ""
+    char verified_by[SHA256_HEX_SIZE];
     // Of the tarball that holds them, the image's digest; "" of the image itself.
     char of[REGISTRY_DIGEST_SIZE];
 };
 
-// "none", or how many of what: "signatures=2,attestations=1,sboms=1,others=1,buildx=1,left_out=1".
+// "none", or how many of what: "signatures=2,attestations=1,sboms=1,others=1,buildx=1,left_out=1",
+// and ",verified" where a key was given.
 // "" where nobody looked.
 int record_referrers_text(const struct record_referrers *referrers, struct buf *text);
 

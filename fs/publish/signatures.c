@@ -95,12 +95,29 @@ static int check_none_stands(struct image *image, struct call *call, struct err 
 
 // ---- finding -----------------------------------------------------------------------------------
 
+static int check_policy(const struct image *image, struct call *call, struct err *err)
+{
+    const struct signature_policy *policy = image->place->policy;
+    if (policy->verify_key &&
+        registry_signature_verify(image->place->registry, call, image->resolved, image->referrers,
+                                  policy->verify_key, err) < 0)
+        return -err->errnum;
+    if (!policy->requires_signature || image->referrers->is_signed)
+        return 0;
+    return err_set(err, EKEYREJECTED,
+                   "%s: %s has no signature, and the mount's signatures=require demands one: sign "
+                   "it, or publish one that is signed",
+                   image->line->reference.text, registry_image_digest(image->resolved));
+}
+
 int signatures_find(struct image *image, struct call *call, struct err *err)
 {
     if (registry_referrers_find(image->place->registry, call, image->resolved, &image->referrers,
                                 err) < 0)
         return -err->errnum;
     image->signatures->resolved = image->resolved;
+    if (check_policy(image, call, err) < 0)
+        return -err->errnum;
     return image->referrers->count > 0 ? 0 : check_none_stands(image, call, err);
 }
 
@@ -133,6 +150,9 @@ void signatures_fill_record(const struct image *image, struct record_referrers *
     *ret_referrers = (struct record_referrers){.is_known = true, .left_out = found->left_out};
     for (size_t i = 0; i < REGISTRY_REFERRER_KINDS; i++)
         ret_referrers->statements[i] = found->statements[i];
+    if (image->place->policy->verify_key)
+        memcpy(ret_referrers->verified_by, public_key_sha256(image->place->policy->verify_key),
+               SHA256_HEX_SIZE);
     for (size_t i = 0; i < image->resolved->other_count; i++)
         ret_referrers->buildx += image->resolved->others[i]->is_attestation;
 }

@@ -88,6 +88,11 @@ void page_referrers(struct buf *page, const struct record_referrers *referrers)
                  "documents that could not be carried", &is_first);
     if (is_first)
         buf_append_text(page, "none found");
+    if (referrers->verified_by[0] != '\0')
+        html_format(page,
+                    "; one was checked when it was published, with the key whose SHA-256 is "
+                    "<code>%s</code>",
+                    referrers->verified_by);
 }
 
 void page_size(struct buf *page, uint64_t bytes)

@@ -56,6 +56,8 @@ static int append_file(const struct snapshot_file *file, struct buf *text, struc
         return buf_append(text, buf_text(&line), line.size);
     buf_append_text(text, "# ");
     escape_text(text, name);
+    if (file->record && file->record->referrers.of[0] != '\0')
+        return buf_append_text(text, ": published along with its image\n");
     return buf_append_text(text, is_image ? ": its name fits no line; cp copies it\n"
                                           : ": not known to be published from a registry; cp "
                                             "copies it\n");

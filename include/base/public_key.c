@@ -105,8 +105,8 @@ static bool has_another(BIO *bio)
 }
 
 // OpenSSL would ask the terminal for one.
-static int no_password(char *password, int size, int is_writing,
-                       void *context) // NOLINT(readability-non-const-parameter): pem_password_cb
+// NOLINTNEXTLINE(readability-non-const-parameter): it is a pem_password_cb
+static int no_password(char *password, int size, int is_writing, void *context)
 {
     (void)password, (void)size, (void)is_writing, (void)context;
     return -1;

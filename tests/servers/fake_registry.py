@@ -16,6 +16,7 @@ class FakeRegistry:
 
     def __init__(self):
         self.blobs, self.manifests, self.requests = {}, {}, []
+        self.others = {}        # of whole paths
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
         self._server.registry = self
@@ -43,6 +44,8 @@ class FakeRegistry:
             200, {"Content-Type": media_type}, data)
 
     def answer(self, path):
+        if path in self.others:
+            return self.others[path]
         found = re.fullmatch("/v2/(.+)/manifests/(.+)", path)
         if found:
             repository, reference = found.groups()

@@ -11,6 +11,8 @@ from .images import OCI, digest_of, raw_layer
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 DSSE = "application/vnd.dsse.envelope.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+SIGN_PREDICATE = "https://sigstore.dev/cosign/sign/v1"
 
 
 class Key:
@@ -30,8 +32,28 @@ class Key:
         return self._private.sign(data)
 
     def pem(self):
-        return self._private.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+        return _public_pem(self._private)
+
+    def private_pem(self):
+        return _private_pem(self._private)
+
+
+def _private_pem(private):
+    return private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                 serialization.NoEncryption()).decode()
+
+
+def _public_pem(private):
+    return private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def weak_pem():
+    return _public_pem(rsa.generate_private_key(65537, 1024))
+
+
+def curve_pem():
+    return _public_pem(ec.generate_private_key(ec.SECP384R1()))
 
 
 def payload_of(digest, reference="example.org/app"):
@@ -91,7 +113,7 @@ def signatures(digest, *keys, payload=None):
     """What `cosign sign --key` pushes as the tag .sig, a layer for each key."""
     payload = payload_of(digest) if payload is None else payload
     return Document([(SIMPLE_SIGNING, payload,
-                      {SIGNATURE: base64.b64encode(key.sign(payload)).decode()}) for key in keys])
+                      {SIGNATURE: _base64(key.sign(payload))}) for key in keys])
 
 
 def sign(registry, repository, digest, *keys, **options):
@@ -101,6 +123,39 @@ def sign(registry, repository, digest, *keys, **options):
 def attest(registry, repository, digest, predicate=b'{"attested":true}'):
     return Document([(DSSE, predicate, {"predicateType": "https://slsa.dev/provenance/v1"})]).push(
         registry, repository, tag_of(digest, ".att"))
+
+
+def statement(image, predicate=SIGN_PREDICATE):
+    return json.dumps({"_type": "https://in-toto.io/Statement/v1", "predicateType": predicate,
+                       "subject": [{"digest": {"sha256": image.digest[7:]}}], "predicate": {}}).encode()
+
+
+def bundle(image, key=None, predicate=SIGN_PREDICATE, subject=None, is_message=False, made=None):
+    """What cosign 3 pushes as a referrer of `subject`: a statement about the image, or a signature over
+    its manifest. `made`: the bundle, where it was made elsewhere."""
+    made = made or _bundle(image, key, predicate, is_message)
+    return Document([(BUNDLE, json.dumps(made).encode(), None)], subject=subject or image, artifact_type=BUNDLE,
+                    config_type="application/vnd.oci.empty.v1+json",
+                    annotations={"dev.sigstore.bundle.content": "dsse-envelope",
+                                 "dev.sigstore.bundle.predicateType": predicate})
+
+
+def _bundle(image, key, predicate, is_message):
+    made = {"mediaType": BUNDLE, "verificationMaterial": {"publicKey": {"hint": "test"}}}
+    if is_message:
+        made["messageSignature"] = {
+            "messageDigest": {"algorithm": "SHA2_256", "digest": _base64(bytes.fromhex(image.digest[7:]))},
+            "signature": _base64(key.sign(image.manifest))}
+    else:
+        payload = statement(image, predicate)
+        signed = b"DSSEv1 28 application/vnd.in-toto+json %d %s" % (len(payload), payload)
+        made["dsseEnvelope"] = {"payload": _base64(payload), "payloadType": "application/vnd.in-toto+json",
+                                "signatures": [{"sig": _base64(key.sign(signed))}]}
+    return made
+
+
+def _base64(data):
+    return base64.b64encode(data).decode()
 
 
 def list_referrers(registry, repository, digest, *documents):

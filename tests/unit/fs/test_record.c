@@ -61,6 +61,13 @@ static void check_same(const struct record *a, const struct record *b)
     for (size_t i = 0; i < REGISTRY_FACT_COUNT; i++)
         assert_string_equal(a->provenance.facts[i] ? a->provenance.facts[i] : "-",
                             b->provenance.facts[i] ? b->provenance.facts[i] : "-");
+    assert_int_equal(a->referrers.is_known, b->referrers.is_known);
+    assert_memory_equal(a->referrers.statements, b->referrers.statements,
+                        sizeof(a->referrers.statements));
+    assert_int_equal(a->referrers.buildx, b->referrers.buildx);
+    assert_int_equal(a->referrers.left_out, b->referrers.left_out);
+    assert_string_equal(a->referrers.of, b->referrers.of);
+    assert_string_equal(a->referrers.verified_by, b->referrers.verified_by);
     assert_string_equal(a->reference, b->reference);
     assert_string_equal(a->tag, b->tag);
     assert_string_equal(a->source_digest, b->source_digest);
@@ -97,6 +104,14 @@ static void test_round_trip(void **state)
     record->is_all_platforms = true;
     for (size_t i = 0; i < REGISTRY_FACT_COUNT; i++)
         assert_true(asprintf(&record->provenance.facts[i], "fact %zu \xC3\xA9 <\">", i) > 0);
+    record->referrers = (struct record_referrers){
+        .is_known = true,
+        .statements = {4, 3, 2, 1},
+        .buildx = 5,
+        .left_out = 6,
+        .of = FIXTURE_DIGEST,
+        .verified_by = FIXTURE_HEX,
+    };
     record->format = ARCHIVE_FORMAT_TAR_GZ;
     struct record_midstate *midstate = &record->layers[1].midstate; // between two blocks
     record->layers[1].offset = midstate->sha256.size_bytes = 2048 + 63;
@@ -119,6 +134,27 @@ static void test_round_trip(void **state)
     check_same(record, read);
     record_free(read);
     record_free(record);
+}
+
+static void test_signatures_in_words(void **state)
+{
+    (void)state;
+    static const struct {
+        struct record_referrers referrers;
+        const char *text;
+    } rows[] = {
+        {{0}, ""},
+        {{.is_known = true}, "none"},
+        {{.is_known = true, .statements = {[REGISTRY_SIGNATURE] = 2}, .verified_by = FIXTURE_HEX},
+         "signatures=2,verified"},
+        {{.is_known = true, .statements = {1, 2, 3, 4}, .buildx = 5, .left_out = 6},
+         "signatures=1,attestations=2,sboms=3,others=4,buildx=5,left_out=6"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        auto_buf struct buf text = BUF_INIT(RECORD_REFERRERS_TEXT_SIZE);
+        assert_int_equal(record_referrers_text(&rows[i].referrers, &text), 0);
+        assert_string_equal(buf_text(&text), rows[i].text);
+    }
 }
 
 // The same file under another name: what is known of it comes along, every failure on the way is
@@ -461,6 +497,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_corpus),
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_signatures_in_words),
         cmocka_unit_test(test_copy),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_format_refuses),
