@@ -323,6 +323,8 @@ static void find_or_await(fuse_req_t req, struct call *call, const char *directo
                           : find(ops, call, directory, name, ret_inode, err);
     if (error == -ENOENT && ops_await_name(ops, call, directory, name))
         (void)find(ops, call, directory, name, ret_inode, err);
+    else if (error == -ENOENT && atomic_load(&call->is_cancelled)) // it may well be there soon
+        err_set(err, EINTR, "cancelled");
     else if (error == -ENOENT && can_miss && !is_missed)
         misses_note(ops->misses, &miss, clock_monotonic_ms(clock));
 }

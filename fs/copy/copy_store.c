@@ -221,14 +221,10 @@ static void keep_record(struct copy *copy, struct record *record)
 static void keep_missing_record(struct copy *copy)
 {
     const struct store_place *place = place_of(copy);
-    struct record *there = NULL, *record = NULL;
+    struct record *record = NULL;
     struct err err = {0};
-    if (!copy->source_record)
-        return;
-    int error = record_load(place->client, &copy->closing_call, place->prefix, copy->key,
-                            copy->unchanged_etag, &there, &err);
-    record_free(there);
-    if (error != -ENOENT)
+    if (!copy->source_record || !record_is_missing(place->client, &copy->closing_call,
+                                                   place->prefix, copy->key, copy->unchanged_etag))
         return;
     if (make_record(copy, copy->unchanged_etag, &record, &err) == 0 &&
         record_store(place->client, &copy->closing_call, place->prefix, record, &err) == 0) {

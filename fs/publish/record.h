@@ -99,5 +99,8 @@ int record_store(struct s3_client *client, struct call *call, const char *prefix
 // ENOENT where there is none; EBADMSG where what is there is no record of this object.
 int record_load(struct s3_client *client, struct call *call, const char *prefix, const char *key,
                 const char *etag, struct record **ret_record, struct err *err);
+// Whether there is surely none: false also where that cannot be told.
+bool record_is_missing(struct s3_client *client, struct call *call, const char *prefix,
+                       const char *key, const char *etag);
 int record_delete(struct s3_client *client, struct call *call, const char *prefix, const char *key,
                   const char *etag, struct err *err);

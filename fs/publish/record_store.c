@@ -130,6 +130,14 @@ int record_load(struct s3_client *client, struct call *call, const char *prefix,
     return 0;
 }
 
+bool record_is_missing(struct s3_client *client, struct call *call, const char *prefix,
+                       const char *key, const char *etag)
+{
+    auto_record struct record *record = NULL;
+    struct err err = {0};
+    return record_load(client, call, prefix, key, etag, &record, &err) == -ENOENT;
+}
+
 int record_delete(struct s3_client *client, struct call *call, const char *prefix, const char *key,
                   const char *etag, struct err *err)
 {

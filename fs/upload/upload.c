@@ -1,4 +1,4 @@
-// Bytes in, replies out.
+// The bytes that are taken: pieces, their memory and their way; what may happen next.
 #include "upload_private.h"
 
 #include "base/log.h"
@@ -17,7 +17,6 @@ enum {
     // A piece that the next write does not fit into is sent as it is, and is to be a part.
     PIECE_SIZE_MIN = S3_PART_SIZE_MIN + WRITE_SIZE_MAX,
     CEILING_SHARE = 4, // of the memory ceiling that one piece may take
-    HOLE_BLOCK = 4096, // smaller ones no file system has
 };
 
 // ---- one upload's life -------------------------------------------------------------------------
@@ -30,7 +29,7 @@ void piece_free(struct piece *piece)
     free(piece);
 }
 
-static void upload_free(struct upload *upload)
+void upload_free(struct upload *upload)
 {
     engine_forget(upload);
     piece_free(upload->filling);
@@ -45,16 +44,9 @@ static void upload_free(struct upload *upload)
     free(upload);
 }
 
-static void log_retry(void *context, const struct err *cause, int64_t delay_ms)
-{
-    (void)delay_ms;
-    const struct upload *upload = context;
-    log_err(LOG_LEVEL_WARN, "trying again", cause, "key", upload->key, NULL);
-}
-
 // ---- taking bytes ------------------------------------------------------------------------------
 
-static bool has_failed_locked(const struct upload *upload)
+bool upload_has_failed_locked(const struct upload *upload)
 {
     return upload->err.errnum != 0;
 }
@@ -68,9 +60,9 @@ static void withdraw_locked(struct upload *upload)
     upload->is_asking = false;
 }
 
-static void fail_locked(struct upload *upload, const struct err *err)
+void upload_fail_locked(struct upload *upload, const struct err *err)
 {
-    if (has_failed_locked(upload) || upload->phase == UPLOAD_DONE)
+    if (upload_has_failed_locked(upload) || upload->phase == UPLOAD_DONE)
         return;
     upload->err = *err;
     call_cancel(&upload->call);
@@ -121,7 +113,7 @@ static void send_locked(struct upload *upload)
     struct piece *piece = TAKE(upload->filling);
     struct err err;
     if (!add_part_locked(upload, piece, &err)) {
-        fail_locked(upload, &err);
+        upload_fail_locked(upload, &err);
         piece_free(piece);
         return;
     }
@@ -146,7 +138,7 @@ static struct memory_ticket *make_spare_locked(struct upload *upload)
     struct piece *piece = calloc(1, sizeof(*piece));
     if (!piece) {
         err_no_memory(&err);
-        fail_locked(upload, &err);
+        upload_fail_locked(upload, &err);
         return NULL;
     }
     piece->upload = upload;
@@ -166,14 +158,7 @@ static void fill(struct piece *piece, const uint8_t *bytes, size_t size) // NULL
     piece->size += size;
 }
 
-// Programs that copy holes leave them out in whole blocks, behind what they have written.
-static bool is_hole_locked(const struct upload *upload, uint64_t end)
-{
-    return upload->size_bytes && upload->size_bytes % HOLE_BLOCK == 0 && end > upload->size_bytes &&
-           end <= S3_OBJECT_SIZE_MAX;
-}
-
-static bool has_write_locked(const struct upload *upload)
+bool upload_has_write_locked(const struct upload *upload)
 {
     return upload->write.reply && !upload->write.is_taken;
 }
@@ -181,9 +166,9 @@ static bool has_write_locked(const struct upload *upload)
 // Zeros that come before the waiting write's bytes, or before the end.
 static uint64_t hole_locked(const struct upload *upload)
 {
-    uint64_t end = has_write_locked(upload) ? upload->write.offset
-                   : upload->is_closing     ? upload->grown_bytes
-                                            : 0;
+    uint64_t end = upload_has_write_locked(upload) ? upload->write.offset
+                   : upload->is_closing            ? upload->grown_bytes
+                                                   : 0;
     return end > upload->size_bytes ? end - upload->size_bytes : 0;
 }
 
@@ -203,14 +188,14 @@ static void take_bytes_locked(struct upload *upload, const uint8_t *bytes, size_
 static struct memory_ticket *take_locked(struct upload *upload)
 {
     uint64_t hole;
-    while ((hole = hole_locked(upload)) > 0 || has_write_locked(upload)) {
+    while ((hole = hole_locked(upload)) > 0 || upload_has_write_locked(upload)) {
         size_t room = upload->filling ? upload->filling->ticket.size - upload->filling->size : 0;
         if (upload->is_asking)
             return NULL;
         if (upload->filling && (room == 0 || (!hole && upload->write.size > room)))
             send_locked(upload);
         if (!upload->filling && !upload->spare)
-            return has_failed_locked(upload) ? NULL : make_spare_locked(upload);
+            return upload_has_failed_locked(upload) ? NULL : make_spare_locked(upload);
         if (!upload->filling) {
             upload->filling = TAKE(upload->spare);
         } else if (hole) {
@@ -236,7 +221,7 @@ static size_t collect_replies_locked(struct upload *upload, struct reply replies
 {
     size_t count = 0;
     bool is_taken = upload->write.is_taken;
-    if (upload->write.reply && (is_taken || has_failed_locked(upload))) {
+    if (upload->write.reply && (is_taken || upload_has_failed_locked(upload))) {
         replies[count++] = (struct reply){upload->write.reply, upload->write.context,
                                           is_taken ? 0 : -upload->err.errnum};
         free(upload->write.bytes);
@@ -264,23 +249,21 @@ static void end_taking_locked(struct upload *upload)
 // Begins the last step when everything before it has ended.
 static void finish_locked(struct upload *upload)
 {
-    if (upload->phase == UPLOAD_TAKING && upload->is_closing && !has_failed_locked(upload) &&
+    if (upload->phase == UPLOAD_TAKING && upload->is_closing && !upload_has_failed_locked(upload) &&
         !hole_locked(upload))
         end_taking_locked(upload);
     if (upload->running || upload->is_asking || upload->phase == UPLOAD_DONE)
         return;
-    if (has_failed_locked(upload))
+    if (upload_has_failed_locked(upload))
         start_locked(upload, &upload->task, upload_run_undo);
     else if (upload->phase == UPLOAD_COMPLETING)
         start_locked(upload, &upload->task, upload_run_complete);
 }
 
-// Whoever changed something looks at what may happen now. Unlocks; may free the upload: all that
-// still needs it (its open handle, tasks, a ticket) is counted in what is looked at.
-static void go_on_and_unlock(struct upload *upload)
+void upload_go_on_and_unlock(struct upload *upload)
 {
     struct reply replies[2];
-    struct memory_ticket *ticket = has_failed_locked(upload) ? NULL : take_locked(upload);
+    struct memory_ticket *ticket = upload_has_failed_locked(upload) ? NULL : take_locked(upload);
     finish_locked(upload);
     size_t count = collect_replies_locked(upload, replies);
     bool is_over = upload->is_released && upload->phase == UPLOAD_DONE && !upload->running &&
@@ -304,15 +287,15 @@ static void memory_granted(struct memory_ticket *ticket, void *bytes)
     piece->bytes = bytes;
     if (!bytes) {
         err_no_memory(&err);
-        fail_locked(upload, &err);
+        upload_fail_locked(upload, &err);
     }
-    go_on_and_unlock(upload);
+    upload_go_on_and_unlock(upload);
 }
 
 void upload_fail(struct upload *upload, const struct err *err)
 {
     pthread_mutex_lock(&upload->lock);
-    fail_locked(upload, err);
+    upload_fail_locked(upload, err);
     pthread_mutex_unlock(&upload->lock);
 }
 
@@ -332,222 +315,5 @@ void upload_task_ended(struct upload *upload)
         upload->waiting = piece->next;
         start_locked(upload, &piece->task, upload_run_piece);
     }
-    go_on_and_unlock(upload);
-}
-
-// ---- requests ----------------------------------------------------------------------------------
-
-static bool is_taking_locked(const struct upload *upload)
-{
-    return upload->phase == UPLOAD_TAKING && !upload->is_closing;
-}
-
-// 0: the bytes are to be taken; 1: they were before; -errno.
-static int check_write_locked(struct upload *upload, uint64_t offset, struct err *err)
-{
-    if (has_failed_locked(upload))
-        return -upload->err.errnum;
-    if (!is_taking_locked(upload))
-        return err_set(
-            err, EIO,
-            "%s was stored when the process that opened it closed it, or asked for it to "
-            "be durable (fsync); what is written afterwards has no place to go",
-            upload->name);
-    if (upload->write.reply)
-        return -EBUSY;
-    if (offset != upload->size_bytes &&
-        !(is_hole_locked(upload, offset) && offset % HOLE_BLOCK == 0))
-        return err_set(err, EOPNOTSUPP,
-                       "%s is to be written from its beginning to its end: a write at byte %llu "
-                       "came when %llu were there",
-                       upload->name, (unsigned long long)offset,
-                       (unsigned long long)upload->size_bytes);
-    return 0;
-}
-
-// Of a file that is stored: its own failures are told of in the end, and that has passed.
-static void tell_late(const struct upload *upload, const struct err *err)
-{
-    log_err(LOG_LEVEL_WARN, "written too late", err, "key", upload->key, NULL);
-    status_refused(upload->engine->place->status, upload->directory, upload->name, "-", err->text);
-}
-
-static void take_write(struct writer *writer, uint64_t offset, const void *bytes, size_t size,
-                       writer_reply reply, void *context)
-{
-    struct upload *upload = CONTAINER_OF(writer, struct upload, writer);
-    struct err err = {0};
-    pthread_mutex_lock(&upload->lock);
-    int error = check_write_locked(upload, offset, &err);
-    bool is_late = error == -EIO && err.errnum && !upload->is_late_told;
-    upload->is_late_told |= is_late;
-    uint8_t *copy = malloc(size ? size : 1);
-    if (error == 0 && !copy)
-        error = err_no_memory(&err);
-    if (err.errnum)
-        fail_locked(upload, &err);
-    if (error < 0) {
-        free(copy);
-    } else if (copy) {
-        memcpy(copy, bytes, size);
-        upload->write.reply = reply;
-        upload->write.context = context;
-        upload->write.bytes = copy;
-        upload->write.size = size;
-        upload->write.offset = offset;
-        upload->write.is_behind_hole = offset > upload->size_bytes;
-        upload->write.is_taken = false;
-    }
-    go_on_and_unlock(upload);
-    if (is_late)
-        tell_late(upload, &err);
-    if (error < 0)
-        reply(context, error);
-}
-
-// A shell closes its copy of a descriptor before the child writes: then there is nothing yet.
-static bool is_complete_now_locked(const struct upload *upload, enum writer_flush how)
-{
-    return (how == WRITER_SYNC || how == WRITER_CLOSE) && is_taking_locked(upload) &&
-           !upload->write.reply && !has_failed_locked(upload) &&
-           (upload->size_bytes || upload->is_touched);
-}
-
-static void take_flush(struct writer *writer, enum writer_flush how, writer_reply reply,
-                       void *context)
-{
-    struct upload *upload = CONTAINER_OF(writer, struct upload, writer);
-    struct err err;
-    pthread_mutex_lock(&upload->lock);
-    if (how == WRITER_CLOSE_KILLED && is_taking_locked(upload)) {
-        err_set(&err, ECANCELED, "the process that wrote it was killed");
-        fail_locked(upload, &err);
-    }
-    bool completes = is_complete_now_locked(upload, how);
-    // Whoever is told of a failure finds it in status.tsv, and no upload left.
-    bool is_being_undone =
-        has_failed_locked(upload) && upload->phase != UPLOAD_DONE && how != WRITER_CLOSE_KILLED;
-    bool waits = (completes || is_being_undone) && !upload->flush.reply;
-    int error = -upload->err.errnum;
-    if (completes)
-        upload->is_closing = true;
-    if (waits) {
-        upload->flush.reply = reply;
-        upload->flush.context = context;
-    }
-    go_on_and_unlock(upload);
-    if (!waits)
-        reply(context, error);
-}
-
-static void take_interrupt(struct writer *writer, void *context, int error)
-{
-    struct upload *upload = CONTAINER_OF(writer, struct upload, writer);
-    struct err err;
-    writer_reply reply = NULL;
-    pthread_mutex_lock(&upload->lock);
-    if (upload->write.reply && upload->write.context == context) {
-        reply = upload->write.reply;
-        free(upload->write.bytes);
-        // Its hole may have been taken already.
-        if (upload->write.is_behind_hole) {
-            err_set(&err, -error, "cancelled");
-            fail_locked(upload, &err);
-        }
-        memset(&upload->write, 0, sizeof(upload->write));
-    } else if (upload->flush.reply && upload->flush.context == context) {
-        reply = upload->flush.reply;
-        memset(&upload->flush, 0, sizeof(upload->flush));
-        err_set(&err, -error, "cancelled");
-        fail_locked(upload, &err);
-    }
-    go_on_and_unlock(upload);
-    if (reply)
-        reply(context, error);
-}
-
-static void take_release(struct writer *writer, bool is_abandoned)
-{
-    struct upload *upload = CONTAINER_OF(writer, struct upload, writer);
-    struct err err;
-    pthread_mutex_lock(&upload->lock);
-    upload->is_released = true;
-    bool is_wanted = upload->size_bytes || upload->is_fresh;
-    if (is_abandoned && is_wanted && is_taking_locked(upload)) {
-        err_set(&err, ECANCELED, "it was given up before it was closed");
-        fail_locked(upload, &err);
-    } else if (is_taking_locked(upload) && !has_failed_locked(upload)) {
-        if (is_wanted)
-            upload->is_closing = true;
-        else
-            upload->phase = UPLOAD_DONE;
-    }
-    go_on_and_unlock(upload);
-}
-
-static int take_size(struct writer *writer, uint64_t size)
-{
-    struct upload *upload = CONTAINER_OF(writer, struct upload, writer);
-    struct err err;
-    pthread_mutex_lock(&upload->lock);
-    int error = has_failed_locked(upload) ? -upload->err.errnum : 0;
-    if (error == 0 && (!is_taking_locked(upload) || has_write_locked(upload))) {
-        error = -EBUSY;
-    } else if (error == 0 && (size == upload->size_bytes || is_hole_locked(upload, size))) {
-        upload->grown_bytes = size;
-    } else if (error == 0) { // stored as it is it would be another file than was meant
-        error = err_set(&err, EOPNOTSUPP, "what has been written of %s cannot be taken back",
-                        upload->name);
-        fail_locked(upload, &err);
-    }
-    go_on_and_unlock(upload);
-    return error;
-}
-
-// ---- making one --------------------------------------------------------------------------------
-
-static const struct writer_methods methods = {
-    .write = take_write,
-    .resize = take_size,
-    .flush = take_flush,
-    .interrupt = take_interrupt,
-    .release = take_release,
-};
-
-int upload_new(struct upload_engine *engine, const struct upload_request *request,
-               struct writer **ret_writer, struct err *err)
-{
-    struct upload *upload = calloc(1, sizeof(*upload));
-    if (!upload)
-        return err_no_memory(err);
-    engine_hold(engine);
-    upload->engine = engine;
-    upload->writer.methods = &methods;
-    upload->is_fresh = request->is_fresh;
-    upload->is_last = request->is_last;
-    upload->who = request->who;
-    sha256_init(&upload->sha256);
-    upload->is_touched = request->is_touched;
-    upload->is_exclusive = request->is_exclusive;
-    upload->is_read_too = request->is_read_too;
-    pthread_mutex_init(&upload->lock, NULL);
-    call_init(&upload->call, engine->place->clock);
-    call_init(&upload->closing_call, engine->place->clock);
-    upload->call.on_retry = upload->closing_call.on_retry = log_retry;
-    upload->call.context = upload->closing_call.context = upload;
-    upload->directory = strdup(request->directory);
-    upload->name = strdup(request->name);
-    upload->key = tree_key(engine->place->tree, request->directory, request->name);
-    if (!upload->directory || !upload->name || !upload->key) {
-        upload_free(upload);
-        return err_no_memory(err);
-    }
-    if (write_intent_new(engine->place->intents, request->directory, &upload->intent, err) < 0 ||
-        write_intent_add(upload->intent, request->name, err) < 0) {
-        upload_free(upload);
-        return -err->errnum;
-    }
-    engine_remember(upload);
-    *ret_writer = &upload->writer;
-    return 0;
+    upload_go_on_and_unlock(upload);
 }

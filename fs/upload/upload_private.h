@@ -1,5 +1,5 @@
-// upload_private.h - what upload.c (bytes in, replies out) and upload_store.c (requests to the
-// store) share.
+// upload_private.h - what upload.c (the bytes that are taken), upload_writer.c (what a program does
+// with its file) and upload_store.c (requests to the store) share.
 #pragma once
 
 #include "upload.h"
@@ -103,6 +103,15 @@ void upload_fail(struct upload *upload, const struct err *err);
 void upload_task_ended(struct upload *upload);
 void upload_is_done(struct upload *upload);
 void piece_free(struct piece *piece); // accepts NULL
+
+// upload.c, for upload_writer.c.
+bool upload_has_failed_locked(const struct upload *upload);
+bool upload_has_write_locked(const struct upload *upload); // one waits that is not taken yet
+void upload_fail_locked(struct upload *upload, const struct err *err);
+// Whoever changed something looks at what may happen now. Unlocks; may free the upload: all that
+// still needs it (its open handle, tasks, a ticket) is counted in what is looked at.
+void upload_go_on_and_unlock(struct upload *upload);
+void upload_free(struct upload *upload);
 
 // upload_engine.c. Held from an upload's beginning to its very end, in the list in between.
 void engine_hold(struct upload_engine *engine);

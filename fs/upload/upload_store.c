@@ -95,12 +95,8 @@ static void store_record(struct upload *upload, const char *etag)
 static void store_missing_record(struct upload *upload, const char *etag)
 {
     const struct store_place *place = place_of(upload);
-    struct record *record = NULL;
-    struct err err = {0};
-    if (record_load(place->client, &upload->closing_call, place->prefix, upload->key, etag, &record,
-                    &err) == -ENOENT)
+    if (record_is_missing(place->client, &upload->closing_call, place->prefix, upload->key, etag))
         store_record(upload, etag);
-    record_free(record);
 }
 
 // Its maker may take back what it has made for itself.
