@@ -279,11 +279,9 @@ static bool check_arguments(const struct prune *prune)
     const char *wrong = NULL;
     if (prune->keep == NOT_GIVEN)
         wrong = "say how many builds of each branch stay: --keep N";
-    else if (prune->older_than_days == 0)
-        wrong = "--older-than takes 1 or more; leave it out for builds of any age";
-    else if (prune->keep == 0 && prune->older_than_days == NOT_GIVEN)
+    else if (prune->keep == 0 && prune->older_than_days <= 0)
         wrong = "--keep 0 would remove every build, the one of a minute ago too: say --older-than "
-                "DAYS as well, or use rm -r";
+                "DAYS as well, 1 or more";
     else if (!prune->directory)
         wrong = "name a directory of the mount, one";
     if (wrong)
