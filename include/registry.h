@@ -28,6 +28,7 @@ enum {
     REGISTRY_LAYERS_MAX = 4096,                    // engines stop at 127 or so
     REGISTRY_REDIRECTS_MAX = 5,
     REGISTRY_INDEXES_MAX = 3, // indexes in indexes that are followed
+    REGISTRY_EXTENSION_SIZE = sizeof(".") + 15, // NUL included
 };
 
 // ---- references --------------------------------------------------------------------------------
@@ -100,6 +101,9 @@ void registry_client_free(struct registry_client *client);
 
 // ---- images ------------------------------------------------------------------------------------
 
+#define REGISTRY_HELM_CONFIG "application/vnd.cncf.helm.config.v1+json" // a chart's artifact type
+#define REGISTRY_NO_PLATFORM "-"
+
 enum registry_compression {
     REGISTRY_COMPRESSION_NONE,
     REGISTRY_COMPRESSION_GZIP,
@@ -112,6 +116,9 @@ struct registry_descriptor {
     char *media_type;
     enum registry_compression compression; // of a layer, from its media type
     bool is_provenance;                    // a layer that is a statement of SLSA provenance
+    // Of a layer that is a file, what the file's name ends in: ".tgz" of a Helm chart, else by its
+    // title (ORAS), ".tgz" for ".tar.gz" too; "" where that is not known, or ".tar".
+    char extension[REGISTRY_EXTENSION_SIZE];
 };
 
 // What an image says of its own making. Nobody has proven any of it, or that the characters are
@@ -154,8 +161,11 @@ struct registry_image {
     char *config_bytes;
     struct registry_descriptor *layers; // in the image's order; the same blob may stand twice
     size_t layer_count;
-    bool is_docker_schema2;                // the manifest's media type is Docker's, not OCI's
-    bool has_zstd_layers;                  // needs Docker 23 to load
+    bool is_docker_schema2; // the manifest's media type is Docker's, not OCI's
+    bool has_zstd_layers;   // needs Docker 23 to load
+    // NULL: a container image. Else what the artifact says it is: a Helm chart
+    // (REGISTRY_HELM_CONFIG), files of ORAS, ... A media type.
+    char *artifact_type;
     struct registry_provenance provenance; // but for what is attested
 
     // The other platforms asked for, in the index's order, then buildx's attestations (provenance,
@@ -171,15 +181,16 @@ struct registry_image {
     size_t index_count;
     const struct registry_index *index; // the last of them, where it goes along; or NULL
     bool is_multi_platform;             // several were asked for: the index is what is published
-    char platforms[REGISTRY_PLATFORMS_TEXT_SIZE]; // docker's first: "linux/amd64,linux/arm64/v8"
+    // docker's first: "linux/amd64,linux/arm64/v8"; REGISTRY_NO_PLATFORM of most artifacts
+    char platforms[REGISTRY_PLATFORMS_TEXT_SIZE];
 };
 // The digest of what is published: the index's, or the manifest's.
 const char *registry_image_digest(const struct registry_image *image);
 
 // Manifest (through an index, by platform), verified against its digest; then the config; then the
 // others. An image without an index must itself be of the platform asked for, if its config names
-// one. Credentials that are refused are followed by an anonymous try, of which call->on_notice is
-// told. The sentence begins with the reference.
+// one; an artifact without an index has none. Credentials that are refused are followed by an
+// anonymous try, of which call->on_notice is told. The sentence begins with the reference.
 int registry_image_resolve(struct registry_client *client, struct call *call,
                            const struct registry_reference *reference,
                            const struct registry_platforms *platforms,
@@ -262,7 +273,11 @@ int registry_blob_read(struct registry_client *client, struct call *call,
 
 // ---- the published object -----------------------------------------------------------------------
 
-enum archive_format { ARCHIVE_FORMAT_TAR, ARCHIVE_FORMAT_TAR_GZ };
+enum archive_format {
+    ARCHIVE_FORMAT_TAR,
+    ARCHIVE_FORMAT_TAR_GZ,
+    ARCHIVE_FORMAT_PAYLOAD, // an artifact's only layer, as it is: no archive at all
+};
 
 enum archive_extent_kind {
     ARCHIVE_LITERAL,      // bytes known now
@@ -289,15 +304,16 @@ struct archive_extent {
 // digest is that of nothing, so there is nothing left to hash.)
 struct archive_blob {
     struct registry_descriptor descriptor; // media_type is the image's own, not the archive's
-    size_t extent_index; // of its one BLOB extent; its header is the extent before
+    size_t extent_index;                   // of its one BLOB extent
 };
 
 // The published object of one image under one tag, as an ordered list of extents without gaps:
 // layers in order (each blob once), then those of what goes along with it; config and manifest of
 // each; its index, if that goes along; oci-layout, index.json, manifest.json, two zero blocks. A
-// tar that is an OCI image layout and a `docker save` archive at once; a .tar.gz is the same tar in
-// one gzip member. Bytes depend on image, platform and tag alone, and stay the same from version to
-// version of this program. Plain data, immutable once laid out.
+// tar that is an OCI image layout and a `docker save` archive at once (of an artifact a layout
+// alone, without manifest.json); a .tar.gz is the same tar in one gzip member. Bytes depend on
+// image, platform and tag alone, and stay the same from version to version of this program. Plain
+// data, immutable once laid out.
 struct archive {
     enum archive_format format;
     uint64_t size_bytes;     // of the file, at most INT64_MAX
@@ -309,8 +325,9 @@ struct archive {
     void *arena; // owns the literals
 };
 // Keeps pointers into *image, which must outlive the archive. Pure. EINVAL (tag is no
-// REPOSITORY:TAG), EPROTONOSUPPORT (a digest that is no sha256), EBADMSG (a blob of two sizes, or
-// of 0 bytes by another digest than that of nothing), EFBIG (sizes that add up to over 2^63).
+// REPOSITORY:TAG; a PAYLOAD of anything but an artifact of one layer that is not empty),
+// EPROTONOSUPPORT (a digest that is no sha256), EBADMSG (a blob of two sizes, or of 0 bytes by
+// another digest than that of nothing), EFBIG (sizes that add up to over 2^63).
 int archive_new(const struct registry_image *image, const char *tag, enum archive_format format,
                 struct archive **ret_archive, struct err *err);
 void archive_free(struct archive *archive); // accepts NULL
@@ -322,6 +339,10 @@ int archive_new_referrers(const struct registry_image *image,
                           const struct registry_referrers *referrers, const char *tag,
                           enum archive_format format, struct archive **ret_archive,
                           struct err *err);
+
+// The extent with which the blob's stretch of the file begins: its tar header, the one before the
+// blob's own; of a PAYLOAD the blob's own.
+size_t archive_blob_begin(const struct archive *archive, size_t blob_index);
 
 // The extent that holds the file's byte at `offset` (offset < size_bytes).
 size_t archive_find(const struct archive *archive, uint64_t offset);

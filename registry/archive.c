@@ -4,6 +4,7 @@
 
 #include "base/scope.h"
 
+#include <errno.h>
 #include <string.h>
 
 static void add_layers(struct layout *layout, const struct registry_image *image)
@@ -37,9 +38,25 @@ static void lay_out(struct layout *layout, const struct registry_image *image, c
     if (layout->failure == 0)
         layout->failure = archive_json_index(image, tag, &text, layout->err);
     archive_layout_json(layout, "index.json", TAKE(text));
+    if (image->artifact_type) // docker would take its files for layers
+        return;
     if (layout->failure == 0)
         layout->failure = archive_json_manifest(image, tag, &text, layout->err);
     archive_layout_json(layout, "manifest.json", text);
+}
+
+static void lay_out_payload(struct layout *layout, const struct registry_image *image)
+{
+    if (image->artifact_type && image->layer_count == 1 && image->layers[0].size_bytes > 0)
+        archive_layout_payload(layout, &image->layers[0]);
+    else
+        layout->failure = err_set(layout->err, EINVAL, "it is no artifact of one file");
+}
+
+size_t archive_blob_begin(const struct archive *archive, size_t blob_index)
+{
+    size_t extent_index = archive->blobs[blob_index].extent_index;
+    return archive->format == ARCHIVE_FORMAT_PAYLOAD ? extent_index : extent_index - 1;
 }
 
 int archive_new(const struct registry_image *image, const char *tag, enum archive_format format,
@@ -52,6 +69,9 @@ int archive_new(const struct registry_image *image, const char *tag, enum archiv
     AUTO(archive_layout_done) struct layout layout = {.err = err};
     if (archive_layout_begin(&layout, format, blob_max, 3) < 0)
         return -err->errnum;
-    lay_out(&layout, image, tag);
+    if (format == ARCHIVE_FORMAT_PAYLOAD)
+        lay_out_payload(&layout, image);
+    else
+        lay_out(&layout, image, tag);
     return archive_layout_end(&layout, ret_archive);
 }

@@ -146,12 +146,22 @@ static bool is_known(struct layout *layout, const struct registry_descriptor *de
     return false;
 }
 
+static void add_blob(struct layout *layout, const struct registry_descriptor *blob)
+{
+    struct archive *archive = layout->archive;
+    size_t blob_index = archive->blob_count++;
+    archive->blobs[blob_index] =
+        (struct archive_blob){.descriptor = *blob, .extent_index = archive->extent_count};
+    add_extent(layout, (struct archive_extent){.kind = ARCHIVE_BLOB,
+                                               .content_size = blob->size_bytes,
+                                               .blob_index = blob_index});
+}
+
 void archive_layout_blob(struct layout *layout, const struct registry_descriptor *layer)
 {
     if (is_known(layout, layer))
         return;
     char name[ARCHIVE_BLOB_NAME_SIZE] = "";
-    struct archive *archive = layout->archive;
     if (layout->failure == 0)
         layout->failure = archive_blob_name(layer->digest, name, layout->err);
     if (layout->failure != 0)
@@ -166,13 +176,17 @@ void archive_layout_blob(struct layout *layout, const struct registry_descriptor
                                       layer->digest);
         return;
     }
-    size_t blob_index = archive->blob_count++;
-    archive->blobs[blob_index] =
-        (struct archive_blob){.descriptor = *layer, .extent_index = archive->extent_count};
-    add_extent(layout, (struct archive_extent){.kind = ARCHIVE_BLOB,
-                                               .content_size = layer->size_bytes,
-                                               .blob_index = blob_index});
+    add_blob(layout, layer);
     add_zeros(layout, tar_padding_size(layer->size_bytes));
+}
+
+void archive_layout_payload(struct layout *layout, const struct registry_descriptor *blob)
+{
+    char name[ARCHIVE_BLOB_NAME_SIZE];
+    if (layout->failure == 0)
+        layout->failure = archive_blob_name(blob->digest, name, layout->err);
+    if (layout->failure == 0)
+        add_blob(layout, blob);
 }
 
 void archive_layout_known_blob(struct layout *layout, const struct registry_descriptor *descriptor,
@@ -206,7 +220,8 @@ int archive_layout_begin(struct layout *layout, enum archive_format format, size
 
 int archive_layout_end(struct layout *layout, struct archive **ret_archive)
 {
-    add_zeros(layout, TAR_END_SIZE);
+    if (layout->archive->format != ARCHIVE_FORMAT_PAYLOAD)
+        add_zeros(layout, TAR_END_SIZE);
     if (layout->archive->format == ARCHIVE_FORMAT_TAR_GZ)
         add_extent(layout, (struct archive_extent){.kind = ARCHIVE_GZIP_TRAILER});
     if (layout->failure == 0)

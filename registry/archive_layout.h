@@ -23,6 +23,8 @@ void archive_layout_known_blob(struct layout *layout, const struct registry_desc
                                const char *bytes);
 void archive_layout_literal(struct layout *layout, const char *name, const char *bytes,
                             uint64_t size);
+// A blob that is the whole file: the format is ARCHIVE_FORMAT_PAYLOAD.
+void archive_layout_payload(struct layout *layout, const struct registry_descriptor *blob);
 // A JSON file; takes the text over. NULL is a failure that has been reported.
 void archive_layout_json(struct layout *layout, const char *name, char *text);
 // The end of the tar, and of its gzip. *ret_archive is the caller's.

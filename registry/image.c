@@ -29,6 +29,7 @@ void registry_image_free(struct registry_image *image)
     free(image->config.media_type);
     free(image->manifest_bytes);
     free(image->config_bytes);
+    free(image->artifact_type);
     for (size_t i = 0; i < image->other_count; i++)
         registry_image_free(image->others[i]);
     free(image->others);
@@ -114,7 +115,7 @@ static int descend(struct registry_client *client, struct call *call,
         if (resolution->platform.os[0] == '\0')
             resolution->platform = index->platform;
     }
-    return registry_manifest_check_image(&resolution->manifest, err);
+    return registry_manifest_check(&resolution->manifest, err);
 }
 
 // Moves what was resolved into the image.
@@ -170,13 +171,20 @@ int registry_image_load(struct registry_client *client, struct call *call,
                         struct err *err)
 {
     AUTO(registry_config_done) struct image_config config = {0};
+    const char *artifact_type = registry_manifest_artifact_type(&resolution->manifest);
+    if (artifact_type != NULL && (image->artifact_type = strdup(artifact_type)) == NULL)
+        return err_no_memory(err);
     take_manifest(resolution, image);
     int status = registry_blob_fetch(client, call, reference, &image->config, REGISTRY_CONFIG_LIMIT,
                                      &image->config_bytes, err);
     if (status < 0)
         return err_wrap(err, "its config");
-    if (wanted == NULL)
-        return 0;
+    if (image->artifact_type != NULL)
+        image->platform = resolution->platform; // an index's word, if any
+    if (wanted == NULL || image->artifact_type != NULL)
+        return registry_provenance_take(&image->provenance, &resolution->manifest.provenance) < 0
+                   ? err_no_memory(err)
+                   : 0;
     status = registry_config_parse(image->config_bytes, image->config.size_bytes, &config, err);
     if (status < 0)
         return status;
@@ -246,7 +254,7 @@ static int resolve(struct registry_client *client, struct call *call,
         return registry_image_add_others(client, call, platforms, &index, image, err);
     char text[100];
     registry_platform_format(&image->platform, text);
-    return platforms->count > 1
+    return platforms->count > 1 && image->artifact_type == NULL
                ? err_set(err, ENOENT, "it has one image, of %s: platform=%s takes it", text, text)
                : 0;
 }
@@ -258,7 +266,10 @@ static int list_platforms(struct registry_image *image, struct err *err)
         const struct registry_image *each = i == 0 ? image : image->others[i - 1];
         if (each->is_attestation)
             continue;
-        registry_platform_format(&each->platform, platform);
+        if (each->platform.os[0] == '\0')
+            snprintf(platform, sizeof(platform), REGISTRY_NO_PLATFORM);
+        else
+            registry_platform_format(&each->platform, platform);
         size_t left = sizeof(image->platforms) - (size_t)(end - image->platforms);
         if (strlen(platform) + 2 > left)
             return err_set(err, EFBIG, "its platforms are too many: name those that are wanted");

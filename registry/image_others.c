@@ -97,7 +97,10 @@ static int add(struct registry_client *client, struct call *call, struct resolut
     static const struct registry_platform any = {.os = ""};
     if (resolution->manifest.is_index)
         return err_set(err, EPROTO, "its entry %s is an index", resolution->document.digest);
-    if (!about && registry_manifest_check_image(&resolution->manifest, err) < 0)
+    // Artifacts of several platforms, or images: not both in one.
+    int (*check)(const struct manifest *manifest, struct err *err) =
+        image->artifact_type ? registry_manifest_check : registry_manifest_check_image;
+    if (!about && check(&resolution->manifest, err) < 0)
         return -err->errnum;
     if (image->other_count == OTHERS_MAX || json_bytes(image) > JSON_LIMIT ||
         layers_of(image) > REGISTRY_LAYERS_MAX)

@@ -58,6 +58,16 @@ static enum registry_compression compression_of(const char *media_type)
     return REGISTRY_COMPRESSION_NONE;
 }
 
+// Printable ASCII without blanks: it is shown, and kept in records.
+static bool is_media_type(const char *text)
+{
+    size_t size = strlen(text);
+    for (size_t i = 0; i < size; i++)
+        if (text[i] <= ' ' || text[i] > '~')
+            return false;
+    return size > 0 && size <= MEDIA_TYPE_MAX;
+}
+
 // `what` is where it stands ("layer 3"). A digest of another algorithm leaves the digest "" where
 // any_digest allows it, so that an entry nobody chooses does no harm.
 static int parse_descriptor(const json_t *json, const char *what, bool any_digest,
@@ -76,7 +86,7 @@ static int parse_descriptor(const json_t *json, const char *what, bool any_diges
         return err_set(err, EPROTO, "%s has no size", what);
     if (descriptor.size_bytes > MANIFEST_BLOB_MAX)
         return err_set(err, EPROTO, "%s has a size that no blob has", what);
-    if (media_type == NULL || media_type[0] == '\0' || strlen(media_type) > MEDIA_TYPE_MAX)
+    if (media_type == NULL || !is_media_type(media_type))
         return err_set(err, EPROTO, "%s has no media type", what);
     descriptor.media_type = strdup(media_type);
     if (descriptor.media_type == NULL)
@@ -87,6 +97,36 @@ static int parse_descriptor(const json_t *json, const char *what, bool any_diges
 }
 
 // ---- images ------------------------------------------------------------------------------------
+
+// What the name of a layer's file ends in (registry.h).
+static void copy_extension(bool is_chart, const char *title,
+                           char ret_extension[REGISTRY_EXTENSION_SIZE])
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    const char *dot = NULL;
+    if (is_chart || (title != NULL && ends_with(title, ".tar.gz")))
+        dot = ".tgz";
+    else if (title != NULL && !ends_with(title, ".tar"))
+        dot = strrchr(title, '.');
+    if (dot == NULL)
+        return;
+    size_t size = 1 + strspn(dot + 1, letters);
+    if (size == 1 || size >= REGISTRY_EXTENSION_SIZE || dot[size] != '\0')
+        return;
+    memcpy(ret_extension, dot, size + 1);
+}
+
+static void take_notes(const json_t *json, struct registry_descriptor *layer)
+{
+    const char *type = json_document_text(json, "mediaType");
+    const json_t *notes = json_object_get(json, "annotations");
+    const char *predicate = json_document_text(notes, "in-toto.io/predicate-type");
+    bool is_chart =
+        type != NULL && strcmp(type, "application/vnd.cncf.helm.chart.content.v1.tar+gzip") == 0;
+    layer->is_provenance = predicate != NULL && registry_predicate_is_provenance(predicate);
+    copy_extension(is_chart, json_document_text(notes, "org.opencontainers.image.title"),
+                   layer->extension);
+}
 
 static int parse_layers(const json_t *layers, struct manifest *manifest, struct err *err)
 {
@@ -107,10 +147,7 @@ static int parse_layers(const json_t *layers, struct manifest *manifest, struct 
         if (status < 0)
             return status;
         manifest->layer_count++;
-        const json_t *notes = json_object_get(json_array_get(layers, i), "annotations");
-        const char *predicate = json_document_text(notes, "in-toto.io/predicate-type");
-        manifest->layers[i].is_provenance =
-            predicate != NULL && registry_predicate_is_provenance(predicate);
+        take_notes(json_array_get(layers, i), &manifest->layers[i]);
     }
     return 0;
 }
@@ -163,28 +200,50 @@ static bool is_foreign_layer(const char *media_type)
            has_prefix(media_type, "application/vnd.docker.image.rootfs.foreign.");
 }
 
-int registry_manifest_check_image(const struct manifest *manifest, struct err *err)
+// The OCI image specification's guidelines for artifacts: the config tells.
+const char *registry_manifest_artifact_type(const struct manifest *manifest)
 {
     const char *config = manifest->config.media_type;
-    if (strcmp(config, MEDIA_TYPE_OCI_CONFIG) != 0 && strcmp(config, MEDIA_TYPE_DOCKER_CONFIG) != 0)
-        return err_set(err, EPROTONOSUPPORT,
-                       "it is an artifact of type %.255s, no container image; only container "
-                       "images can be published",
-                       manifest->artifact_type != NULL ? manifest->artifact_type : config);
-    for (size_t i = 0; i < manifest->layer_count; i++) {
-        const char *type = manifest->layers[i].media_type;
-        if (is_foreign_layer(type))
+    if (strcmp(config, MEDIA_TYPE_OCI_CONFIG) == 0 || strcmp(config, MEDIA_TYPE_DOCKER_CONFIG) == 0)
+        return NULL;
+    return manifest->artifact_type != NULL ? manifest->artifact_type : config;
+}
+
+static int check_is_distributable(const struct manifest *manifest, struct err *err)
+{
+    for (size_t i = 0; i < manifest->layer_count; i++)
+        if (is_foreign_layer(manifest->layers[i].media_type))
             return err_set(err, EPROTONOSUPPORT,
                            "layer %zu is non-distributable (%s): the registry need not have its "
                            "bytes, and they may not be passed on",
-                           i + 1, type);
-        if (!is_image_layer(type))
-            return err_set(err, EPROTONOSUPPORT,
-                           "layer %zu is of type %s, which no container engine unpacks; only "
-                           "container images can be published",
-                           i + 1, type);
-    }
+                           i + 1, manifest->layers[i].media_type);
     return 0;
+}
+
+int registry_manifest_check_image(const struct manifest *manifest, struct err *err)
+{
+    const char *artifact_type = registry_manifest_artifact_type(manifest);
+    if (artifact_type != NULL)
+        return err_set(err, EPROTONOSUPPORT,
+                       "it is an artifact of type %s, and no container image as the others are",
+                       artifact_type);
+    if (check_is_distributable(manifest, err) < 0)
+        return -err->errnum;
+    for (size_t i = 0; i < manifest->layer_count; i++)
+        if (!is_image_layer(manifest->layers[i].media_type))
+            return err_set(err, EPROTONOSUPPORT,
+                           "layer %zu is of type %s, which no container engine unpacks, and its "
+                           "config is that of a container image: an artifact has a config of its "
+                           "own",
+                           i + 1, manifest->layers[i].media_type);
+    return 0;
+}
+
+int registry_manifest_check(const struct manifest *manifest, struct err *err)
+{
+    return registry_manifest_artifact_type(manifest) != NULL
+               ? check_is_distributable(manifest, err)
+               : registry_manifest_check_image(manifest, err);
 }
 
 // ---- indexes -----------------------------------------------------------------------------------
@@ -363,10 +422,10 @@ static int parse_document(const json_t *json, const char *content_type, struct m
         return err_set(err, EPROTONOSUPPORT, "it is a %.255s, no container image", type);
     manifest->media_type = strdup(type);
     const char *artifact_type = json_document_text(json, "artifactType");
-    if (artifact_type != NULL && artifact_type[0] != '\0')
+    bool is_artifact = artifact_type != NULL && is_media_type(artifact_type);
+    if (is_artifact)
         manifest->artifact_type = strdup(artifact_type);
-    if (manifest->media_type == NULL ||
-        (artifact_type != NULL && artifact_type[0] != '\0' && manifest->artifact_type == NULL) ||
+    if (manifest->media_type == NULL || (is_artifact && manifest->artifact_type == NULL) ||
         registry_provenance_take_labels(&manifest->provenance,
                                         json_object_get(json, "annotations")) < 0)
         return err_no_memory(err);

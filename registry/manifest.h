@@ -60,6 +60,12 @@ int registry_manifest_parse(const char *bytes, size_t size, const char *content_
                             struct manifest *ret_manifest, struct err *err);
 void registry_manifest_done(struct manifest *manifest); // accepts NULL and zeroed
 
+// What a manifest that is of no container image is: its artifactType, or its config's media type.
+// NULL for a container image. Not for indexes.
+const char *registry_manifest_artifact_type(const struct manifest *manifest);
+// Whether it can be published: as registry_manifest_check_image, and any artifact whose layers the
+// registry must have.
+int registry_manifest_check(const struct manifest *manifest, struct err *err);
 // Whether a manifest is of a container image whose every layer the registry must have: 0, or
 // EPROTONOSUPPORT with what it is instead.
 int registry_manifest_check_image(const struct manifest *manifest, struct err *err);

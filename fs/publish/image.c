@@ -1,5 +1,6 @@
 #include "image_record.h"
 #include "image_twin.h"
+#include "payload.h"
 #include "signatures.h"
 
 #include "base/buf.h"
@@ -110,12 +111,22 @@ void image_fill_metadata(const struct image *image, struct image_metadata *ret_m
         (struct s3_metadata){IMAGE_METADATA_UPLOAD, image->upload_token};
 }
 
+enum archive_format image_format(const struct image *image)
+{
+    bool is_beside_a_file = image->of && image->line->format == ARCHIVE_FORMAT_PAYLOAD;
+    return is_beside_a_file ? ARCHIVE_FORMAT_TAR : image->line->format;
+}
+
 struct s3_put image_put(const struct image *image, const struct image_metadata *metadata)
 {
+    static const char *const types[] = {
+        [ARCHIVE_FORMAT_TAR] = "application/x-tar",
+        [ARCHIVE_FORMAT_TAR_GZ] = "application/gzip",
+        [ARCHIVE_FORMAT_PAYLOAD] = "application/octet-stream", // whatever it says that it is
+    };
     return (struct s3_put){
         .key = image->key,
-        .content_type =
-            image->line->format == ARCHIVE_FORMAT_TAR_GZ ? "application/gzip" : "application/x-tar",
+        .content_type = types[image_format(image)],
         .metadata = metadata->pairs,
         .metadata_count = ARRAY_SIZE(metadata->pairs),
     };
@@ -134,12 +145,20 @@ static int begin_upload(struct image *image, struct call *call, struct err *err)
     return error;
 }
 
+static int check_payload(const struct image *image, struct err *err)
+{
+    if (image->line->format != ARCHIVE_FORMAT_PAYLOAD ||
+        payload_check(image->resolved, image->line->name, err) == 0)
+        return 0;
+    return err_wrap(err, "%s", image->line->reference.text);
+}
+
 static int lay_out(struct image *image, struct call *call, struct err *err)
 {
     const struct reference_line *line = image->line;
     if (!image->resolved && (registry_image_resolve(image->place->registry, call, &line->reference,
                                                     &line->platforms, &image->resolved, err) < 0 ||
-                             signatures_find(image, call, err) < 0))
+                             check_payload(image, err) < 0 || signatures_find(image, call, err) < 0))
         return -err->errnum;
     return archive_new(image->resolved, line->tag, line->format, &image->archive, err);
 }

@@ -91,6 +91,8 @@ struct image_metadata {
     struct s3_metadata pairs[4];
 };
 enum { IMAGE_METADATA_OF_UPLOAD = 3 }; // the one that only this upload has
+// The line's, but for the signatures of an artifact that is published as its file: a tar.
+enum archive_format image_format(const struct image *image);
 void image_fill_metadata(const struct image *image, struct image_metadata *ret_metadata);
 // Its object but for the body; `metadata` must outlive it.
 struct s3_put image_put(const struct image *image, const struct image_metadata *metadata);

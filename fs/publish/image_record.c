@@ -50,9 +50,12 @@ static int record_layers(const struct image *image, struct record *record)
     if (!record->layers)
         return -ENOMEM;
     for (size_t i = 0; i < archive->blob_count; i++) {
+        const struct archive_extent *begin = &archive->extents[archive_blob_begin(archive, i)];
         const struct archive_extent *extent = &archive->extents[archive->blobs[i].extent_index];
-        if (add_record_blob(record, &archive->blobs[i].descriptor, extent - 1, extent,
-                            pump_midstate(image->pump, i)) < 0)
+        // What has no header has nothing at which hashing could go on.
+        const struct record_midstate *midstate =
+            begin == extent ? NULL : pump_midstate(image->pump, i);
+        if (add_record_blob(record, &archive->blobs[i].descriptor, begin, extent, midstate) < 0)
             return -ENOMEM;
     }
     for (size_t i = 1; i < archive->extent_count; i++) {
@@ -86,10 +89,13 @@ int image_make_record(void *context, const char *etag, struct record **ret_recor
     memcpy(record->config_digest, resolved->config.digest, sizeof(record->config_digest));
     record->platform = copy_text(resolved->platforms);
     record->has_zstd_layers = resolved->has_zstd_layers;
+    if (resolved->artifact_type)
+        record->artifact_type = strdup(resolved->artifact_type);
     record->is_all_platforms = image->line->platforms.is_all;
     signatures_fill_record(image, &record->referrers);
     if (record_layers(image, record) < 0 || record_provenance(image, record) < 0 ||
-        !record->reference || !record->tag || !record->platform) {
+        !record->reference || !record->tag || !record->platform ||
+        (resolved->artifact_type && !record->artifact_type)) {
         record_free(record);
         return err_no_memory(err);
     }

@@ -35,7 +35,7 @@ static char *entry_key(const struct layer_index *index, const char *digest,
 {
     struct buf key = BUF_INIT(S3_KEY_SIZE_MAX + 1);
     buf_printf(&key, "%s" PATH_OWN_DIRECTORY "/layers/%s.%s.json", index->prefix,
-               digest + strlen("sha256:"), format == ARCHIVE_FORMAT_TAR_GZ ? "tar.gz" : "tar");
+               digest + strlen("sha256:"), record_format_name(format));
     return buf_take(&key);
 }
 
@@ -175,7 +175,7 @@ static struct stretch blob_stretch(const struct archive *archive, size_t blob_in
     uint64_t end = extents[at].offset + extents[at].size;
     if (at + 1 < archive->extent_count && extents[at + 1].kind == ARCHIVE_ZEROS)
         end += extents[at + 1].size;
-    return (struct stretch){extents[at - 1].offset, end};
+    return (struct stretch){extents[archive_blob_begin(archive, blob_index)].offset, end};
 }
 
 // The layer stands in the source just as it will in the file, header and padding included.

@@ -76,6 +76,9 @@ static void append_image_notes(const struct publish *publish, const struct regis
     if (misfit)
         buf_printf(note, "it states revision %.*s, and the directory is of %s",
                    (int)utf8_fit(misfit, REVISION_SHOWN), misfit, path_last(publish->directory));
+    if (image->artifact_type)
+        buf_printf(note, "%sit is an artifact (%s) and no container image", separator(note),
+                   image->artifact_type);
     if (image->has_zstd_layers)
         buf_printf(note, "%sits zstd layers need Docker 23 or newer to load", separator(note));
     if (image->attestations_missing > 0)

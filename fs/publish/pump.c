@@ -262,8 +262,9 @@ static void add_header_checks(struct pump *pump)
     if (pump->hash_from && archive->extents[0].kind == ARCHIVE_GZIP_HEADER)
         add_copy(pump, plan, pump_run_header_check, 0);
     for (size_t i = 0; i < archive->blob_count; i++) {
-        size_t header = archive->blobs[i].extent_index - 1;
-        if (archive->extents[header].offset >= pump->hash_from)
+        size_t header = archive_blob_begin(archive, i);
+        if (header == archive->blobs[i].extent_index ||
+            archive->extents[header].offset >= pump->hash_from)
             return;
         while (archive->extents[header].offset >= plan->offset + plan->size)
             plan++;

@@ -26,6 +26,7 @@ void record_free(struct record *record)
     free(record->reference);
     free(record->tag);
     free(record->platform);
+    free(record->artifact_type);
     registry_provenance_done(&record->provenance);
     free(record->publisher_host);
     free(record->version);
@@ -99,7 +100,8 @@ struct record *record_copy(const struct record *record, const char *key, const c
     memcpy(copy->manifest_digest, record->manifest_digest, sizeof(copy->manifest_digest));
     memcpy(copy->config_digest, record->config_digest, sizeof(copy->config_digest));
     if (!copy_text(record->reference, &copy->reference) || !copy_text(record->tag, &copy->tag) ||
-        !copy_text(record->platform, &copy->platform) || !copy_layers(record, copy) ||
+        !copy_text(record->platform, &copy->platform) ||
+        !copy_text(record->artifact_type, &copy->artifact_type) || !copy_layers(record, copy) ||
         !copy_provenance(&record->provenance, &copy->provenance)) {
         record_free(copy);
         return NULL;
@@ -187,12 +189,24 @@ static int check_layer(const struct record *record, const struct record_layer *l
     return 0;
 }
 
+const char *record_format_name(enum archive_format format)
+{
+    static const char *const names[] = {[ARCHIVE_FORMAT_TAR] = "tar",
+                                        [ARCHIVE_FORMAT_TAR_GZ] = "tar.gz",
+                                        [ARCHIVE_FORMAT_PAYLOAD] = "payload"};
+    return names[format];
+}
+
 static int check_image(const struct record *record, struct err *err)
 {
     struct err tag_err = {0};
 
-    if (record->format != ARCHIVE_FORMAT_TAR && record->format != ARCHIVE_FORMAT_TAR_GZ)
-        return refuse(err, "image.format", "is neither tar nor tar.gz");
+    if (record->format > ARCHIVE_FORMAT_PAYLOAD)
+        return refuse(err, "image.format", "is neither tar, tar.gz nor payload");
+    if (record->artifact_type && !is_word(record->artifact_type))
+        return refuse(err, "image.artifact_type", "is no media type");
+    if (record->format == ARCHIVE_FORMAT_PAYLOAD && !record->artifact_type)
+        return refuse(err, "image.artifact_type", "is missing");
     if (!is_word(record->reference))
         return refuse(err, "image.reference", "is no reference");
     // Pages show it in commands that people paste into a shell: the strict grammar, not is_word.

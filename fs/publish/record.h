@@ -58,6 +58,7 @@ struct record {
     char manifest_digest[REGISTRY_DIGEST_SIZE]; // of the platform's manifest inside, or the index
     char config_digest[REGISTRY_DIGEST_SIZE];   // docker's image ID
     char *platform;                             // "linux/amd64", or several behind commas
+    char *artifact_type;                        // NULL of a container image (registry.h)
     bool is_all_platforms;                      // platform=all was asked for
     struct registry_provenance provenance;      // what the image says of its own making
     // The blobs in the file's order: the layers, each once, then the config: where that begins the
@@ -85,6 +86,8 @@ int record_format(const struct record *record, struct buf *ret_json, struct err 
 // EBADMSG for anything that is no record; unknown members are passed over.
 int record_parse(const char *json, size_t size, struct record **ret_record, struct err *err);
 void record_free(struct record *record); // accepts NULL
+// "tar", "tar.gz", "payload"
+const char *record_format_name(enum archive_format format);
 // Whether both name one version. Stores differ in where they put an ETag's quotes (a listing has
 // them, some answers to CompleteMultipartUpload do not): they are no part of its identity.
 bool record_etag_equal(const char *a, const char *b);

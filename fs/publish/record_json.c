@@ -107,6 +107,9 @@ static int add_optional(const struct record *record, json_t *image)
         json_decref(provenance);
     else if (json_object_set_new(image, "provenance", provenance) < 0)
         return -ENOMEM;
+    if (record->artifact_type &&
+        json_object_set_new(image, "artifact_type", json_string(record->artifact_type)) < 0)
+        return -ENOMEM;
     return record->is_all_platforms ? json_object_set_new(image, "all_platforms", json_true()) : 0;
 }
 
@@ -117,12 +120,12 @@ static json_t *image_to_json(const struct record *record)
     if (!layers)
         return NULL;
     // 'o' takes the reference over, also when json_pack fails.
-    json_t *image = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:o}", "format",
-        record->format == ARCHIVE_FORMAT_TAR_GZ ? "tar.gz" : "tar", "reference", record->reference,
-        "tag", record->tag, "platform", record->platform, "source_digest", record->source_digest,
-        "manifest_digest", record->manifest_digest, "config_digest", record->config_digest,
-        "zstd_layers", record->has_zstd_layers, "layers", layers);
+    json_t *image =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:o}", "format",
+                  record_format_name(record->format), "reference", record->reference, "tag",
+                  record->tag, "platform", record->platform, "source_digest", record->source_digest,
+                  "manifest_digest", record->manifest_digest, "config_digest",
+                  record->config_digest, "zstd_layers", record->has_zstd_layers, "layers", layers);
     if (image && add_optional(record, image) < 0) {
         json_decref(image);
         return NULL;
@@ -299,6 +302,17 @@ static int parse_layers(const json_t *image, struct record *record, struct err *
     return 0;
 }
 
+static bool parse_format(const char *name, enum archive_format *ret_format)
+{
+    for (enum archive_format format = 0; format <= ARCHIVE_FORMAT_PAYLOAD; format++) {
+        if (strcmp(name, record_format_name(format)) == 0) {
+            *ret_format = format;
+            return true;
+        }
+    }
+    return false;
+}
+
 // What older programs did not write.
 static int parse_optional(const json_t *image, struct record *record, struct err *err)
 {
@@ -309,13 +323,16 @@ static int parse_optional(const json_t *image, struct record *record, struct err
         if (json_object_get(provenance, fact_names[i]) &&
             take_text(provenance, fact_names[i], &record->provenance.facts[i], err) < 0)
             return -err->errnum;
+    if (json_object_get(image, "artifact_type") &&
+        take_text(image, "artifact_type", &record->artifact_type, err) < 0)
+        return -err->errnum;
     record->is_all_platforms = json_is_true(json_object_get(image, "all_platforms"));
     return 0;
 }
 
 static int parse_image(const json_t *image, struct record *record, struct err *err)
 {
-    char format[sizeof("tar.gz")];
+    char format[sizeof("payload")];
     const json_t *zstd_layers = json_object_get(image, "zstd_layers");
     int error = take_fixed(image, "format", format, sizeof(format), err);
 
@@ -336,11 +353,10 @@ static int parse_image(const json_t *image, struct record *record, struct err *e
             take_fixed(image, "config_digest", record->config_digest, REGISTRY_DIGEST_SIZE, err);
     if (error < 0)
         return error;
-    if (strcmp(format, "tar") != 0 && strcmp(format, "tar.gz") != 0)
-        return refuse(err, "image.format", "is neither tar nor tar.gz");
+    if (!parse_format(format, &record->format))
+        return refuse(err, "image.format", "is neither tar, tar.gz nor payload");
     if (!json_is_boolean(zstd_layers))
         return refuse(err, "image.zstd_layers", "is missing or neither true nor false");
-    record->format = strcmp(format, "tar") == 0 ? ARCHIVE_FORMAT_TAR : ARCHIVE_FORMAT_TAR_GZ;
     record->has_zstd_layers = json_is_true(zstd_layers);
     error = parse_optional(image, record, err);
     return error < 0 ? error : parse_layers(image, record, err);

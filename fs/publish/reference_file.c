@@ -1,15 +1,19 @@
 #include "reference_file.h"
 
 #include "../path.h"
+#include "../symlink.h"
 #include "../utf8.h"
+#include "../virtual/virtual.h"
 #include "base/buf.h"
 #include "base/scope.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { SHOWN_SIZE = 100 }; // bytes of a field that a sentence quotes; a line may hold 64 KiB
 
@@ -61,16 +65,13 @@ bool reference_name_format(const char *name, enum archive_format *ret_format)
     return true;
 }
 
-static const char *extension_of(const char *name)
-{
-    return ends_in(name, EXTENSION_TAR_GZ) ? EXTENSION_TAR_GZ : EXTENSION_TAR;
-}
-
 char *reference_signatures_name(const char *name)
 {
     char *signatures = NULL;
-    const char *extension = extension_of(name);
-    int stem_size = (int)(strlen(name) - strlen(extension));
+    enum archive_format format = ARCHIVE_FORMAT_TAR;
+    bool is_tarball = reference_name_format(name, &format);
+    const char *extension = format == ARCHIVE_FORMAT_TAR_GZ ? EXTENSION_TAR_GZ : EXTENSION_TAR;
+    int stem_size = (int)(strlen(name) - (is_tarball ? strlen(extension) : 0));
 
     return asprintf(&signatures, "%.*s" SIGNATURES "%s", stem_size, name, extension) < 0
                ? NULL
@@ -167,6 +168,22 @@ static int split_line(char *line, struct fields *ret_fields, struct err *err)
 
 // ---- fields into a line ------------------------------------------------------------------------
 
+// Whether an artifact's file may have that name; what else it must be is known when the artifact is
+// (payload.h). Not what looks like a mistyped .tar or a tag, nor a name with a meaning of its own.
+static bool may_be_payload(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    size_t digits = dot ? strspn(dot + 1, "0123456789") : 0;
+    size_t size = dot ? strlen(dot + 1) : 0;
+
+    for (size_t i = 0; i < size; i++)
+        if (!isalnum((unsigned char)dot[1 + i]))
+            return false;
+    return dot > name && size > digits && size < REGISTRY_EXTENSION_SIZE - 1 &&
+           strcasecmp(dot, EXTENSION_TAR) != 0 && !path_is_reference_file(name) &&
+           !symlink_is_object_name(name) && !virtual_find(name);
+}
+
 static int check_name(const char *name, enum archive_format *ret_format, struct err *err)
 {
     size_t size = strlen(name);
@@ -181,7 +198,7 @@ static int check_name(const char *name, enum archive_format *ret_format, struct 
         return err_set(err, EINVAL,
                        "NAME \"%s\" has nothing before its extension: a right one is " NAME_EXAMPLE,
                        name);
-    if (!reference_name_format(name, ret_format))
+    if (!reference_name_format(name, ret_format) && !may_be_payload(name))
         return err_set(
             err, EINVAL,
             "NAME \"%s\" ends neither in .tar nor in .tar.gz: a right one is " NAME_EXAMPLE,
@@ -191,6 +208,8 @@ static int check_name(const char *name, enum archive_format *ret_format, struct 
                        "NAME \"%s\" is that of an image's signatures: give the line another NAME, "
                        "as in " NAME_EXAMPLE,
                        shown(name).text);
+    if (!reference_name_format(name, ret_format))
+        *ret_format = ARCHIVE_FORMAT_PAYLOAD;
     if (size > PATH_NAME_MAX)
         return err_set(err, EINVAL,
                        "NAME \"%s\" has %zu bytes, and a file name has at most %d: give the line a "

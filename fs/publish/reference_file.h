@@ -22,10 +22,10 @@ struct reference_defaults {
 struct reference_line {
     unsigned line_number; // from 1, in the whole file
     struct registry_reference reference;
-    char *name; // of the tarball
+    char *name; // of the tarball, or of an artifact's file
     char *tag;  // what docker load calls the image
     struct registry_platforms platforms;
-    enum archive_format format; // from the name's extension
+    enum archive_format format; // from the name's extension; PAYLOAD for any other (payload.h)
 };
 
 // Whether a file of that name may be a published tarball: it ends in .tar or .tar.gz, and is more
@@ -33,7 +33,7 @@ struct reference_line {
 bool reference_name_format(const char *name, enum archive_format *ret_format);
 
 // The name of the tarball that holds an image's signatures: "x.signatures.tar" beside "x.tar",
-// "x.signatures.tar.gz" beside "x.tar.gz". malloc'ed; NULL on no memory. No NAME of a line may be
+// "x.signatures.tar.gz" beside "x.tar.gz", "x.tgz.signatures.tar" beside "x.tgz". malloc'ed; NULL on no memory. No NAME of a line may be
 // such a one.
 char *reference_signatures_name(const char *name);
 bool reference_name_is_signatures(const char *name);

@@ -132,7 +132,7 @@ static int lay_out(struct image *image, struct call *call, struct err *err)
                        "bytes: give the image a shorter NAME",
                        image->name, PATH_NAME_MAX);
     return archive_new_referrers(image->resolved, image->of->referrers, image->line->tag,
-                                 image->line->format, &image->archive, err);
+                                 image_format(image), &image->archive, err);
 }
 
 static void fill_metadata(const struct image *image, struct image_metadata *ret_metadata)

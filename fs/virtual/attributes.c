@@ -41,7 +41,9 @@ static const char *digest_of(const struct attributes_of *object, const struct re
 static const char *platform_of(const struct attributes_of *object, const struct record *record)
 {
     (void)object;
-    return record && record->has_image ? record->platform : NULL;
+    bool has_one =
+        record && record->has_image && strcmp(record->platform, REGISTRY_NO_PLATFORM) != 0;
+    return has_one ? record->platform : NULL;
 }
 
 // Says only whether it is known: append_value puts it into words.

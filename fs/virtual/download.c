@@ -57,7 +57,7 @@ static const char *sha256_of_file(const struct snapshot_file *file)
 
 static const char *kind(const struct snapshot_file *file)
 {
-    return snapshot_is_archive(file) ? "image" : "other";
+    return snapshot_is_archive(file) ? "image" : snapshot_is_chart(file) ? "chart" : "other";
 }
 
 static void append_sh_file(const struct snapshot_file *file, struct buf *script)

@@ -37,7 +37,8 @@ $Server = ''
 $Whom = ''
 #@ facts
 
-# Sha256 is - where it is not known. Mark tells the versions of a file apart. Kind is image or other.
+# Sha256 is - where it is not known. Mark tells the versions of a file apart. Kind is image, chart or
+# other.
 $Files = @(
     #@ files
 )
@@ -284,6 +285,7 @@ if ($engine -ne '' -and -not (Get-Command $engine -ErrorAction SilentlyContinue)
 foreach ($file in $chosen) {
     if (-not (Save-File $file)) { continue }
     if ($engine -ne '' -and $file.Kind -eq 'image') { Open-Image $file $engine }
+    if ($file.Kind -eq 'chart') { Write-Host ('{0}: to install it: helm install RELEASE ./{0}' -f $file.Name) }
 }
 if ($script:Outcome -ne 0) { Stop-All 'not everything is here and verified: see above' }
 $unsure = @($chosen | Where-Object { $_.Sha256 -eq '-' }).Count

@@ -29,7 +29,8 @@ title='' build='' host='' whom=''
 
 # Calls `entry` for each file:
 #     entry NAME SIZE SHA256 MARK KIND EXPIRES EXPIRES-IN-SECONDS-SINCE-1970 LINK
-# SHA256 is - where it is not known. MARK tells the versions of a file apart. KIND is image or other.
+# SHA256 is - where it is not known. MARK tells the versions of a file apart. KIND is image, chart or
+# other.
 files() {
     :
     #@ files
@@ -178,6 +179,7 @@ accept_file() {
 }
 
 load_file() {
+    [ "$kind" != chart ] || say "$name: to install it: helm install RELEASE ./$name"
     [ -n "$engine" ] && [ "$kind" = image ] || return 0
     "$engine" load --input "$name" ||
         fault "$name: is here, $(how_sure), but $engine could not load it; its own message says why"

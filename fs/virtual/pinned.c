@@ -21,21 +21,26 @@ static int append_pinned(const struct record *record, const char *name, struct b
     buf_printf(line, "%s/%s", reference.host, reference.repository);
     if (reference.tag)
         buf_printf(line, ":%s", reference.tag);
-    buf_printf(line, "@%s %s platform=%s tag=%s\n", record->source_digest, name,
-               record->is_all_platforms ? "all" : record->platform, record->tag);
+    buf_printf(line, "@%s %s", record->source_digest, name);
+    if (record->is_all_platforms)
+        buf_append_text(line, " platform=all");
+    else if (strcmp(record->platform, REGISTRY_NO_PLATFORM) != 0)
+        buf_printf(line, " platform=%s", record->platform);
+    buf_printf(line, " tag=%s\n", record->tag);
     registry_reference_done(&reference);
     return line->is_full ? err_no_memory(err) : 0;
 }
 
 // Whether a publish takes the line for what it is meant to be: a name may hold a blank or a '='.
-static int check(const struct buf *line, const char *name, struct err *err)
+static int check(const struct buf *line, const char *name, enum archive_format format,
+                 struct err *err)
 {
     static const struct reference_defaults defaults = {0};
     struct reference_line *lines = NULL;
     size_t count = 0;
     int error = reference_file_parse(buf_text(line), line->size, 1, &defaults, &lines, &count, err);
 
-    if (error == 0 && (count != 1 || strcmp(lines[0].name, name) != 0))
+    if (error == 0 && (count != 1 || strcmp(lines[0].name, name) != 0 || lines[0].format != format))
         error = err_set(err, EINVAL, "the line means something else");
     reference_lines_free(lines, count);
     return error;
@@ -49,7 +54,7 @@ static int append_file(const struct snapshot_file *file, struct buf *text, struc
     int error = is_image ? append_pinned(file->record, name, &line, err) : 0;
 
     if (is_image && error == 0)
-        error = check(&line, name, err);
+        error = check(&line, name, file->record->format, err);
     if (error == -ENOMEM)
         return error;
     if (is_image && error == 0)

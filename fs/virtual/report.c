@@ -90,10 +90,19 @@ static struct totals count_totals(const struct snapshot *snapshot)
     return totals;
 }
 
+static bool has_images(const struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->file_count; i++)
+        if (snapshot_is_archive(&snapshot->files[i]))
+            return true;
+    return false;
+}
+
 static void append_header(const struct snapshot *snapshot, const struct totals *totals,
                           struct buf *page)
 {
-    buf_append_text(page, "<header>\n<p class=\"kind\">Container images for download</p>\n<h1>");
+    html_format(page, "<header>\n<p class=\"kind\">%s for download</p>\n<h1>",
+                has_images(snapshot) ? "Container images" : "Files");
     append_name(snapshot, page);
     buf_append_text(page, "</h1>\n<dl>\n");
     if (*snapshot->branch)
@@ -175,15 +184,21 @@ static void append_misfit(const struct snapshot *snapshot, const struct snapshot
             misfit);
 }
 
-static void append_image_facts(const struct record *record, struct buf *page)
+static void append_image_facts(const struct snapshot_file *file, struct buf *page)
 {
-    fact_code(page, "Image", record->reference);
-    fact_code(page, "Loads as", record->tag);
-    fact_code(page, "Platform", record->platform);
+    const struct record *record = file->record;
+    fact_code(page, record->artifact_type ? "Reference" : "Image", record->reference);
+    if (record->artifact_type)
+        fact_code(page, "Artifact", record->artifact_type);
+    else
+        fact_code(page, "Loads as", record->tag);
+    if (snapshot_platform(file))
+        fact_code(page, "Platform", record->platform);
     fact_code(page, "Manifest digest", record->manifest_digest);
     if (strcmp(record->source_digest, record->manifest_digest) != 0)
         fact_code(page, "Index digest", record->source_digest);
-    fact_code(page, "Image ID", record->config_digest);
+    if (!record->artifact_type)
+        fact_code(page, "Image ID", record->config_digest);
     append_provenance(&record->provenance, page);
     if (record->has_zstd_layers)
         fact(page, "Note",
@@ -237,8 +252,8 @@ static void append_top(const struct snapshot_file *file, struct buf *page)
     html_format(page, "<div class=\"top\">\n<div><h3>%s</h3>\n<p class=\"quiet\">",
                 path_last(file->name));
     words_size(page, file->size_bytes);
-    if (file->record && file->record->has_image)
-        html_format(page, " \xC2\xB7 %s", file->record->platform);
+    if (snapshot_platform(file))
+        html_format(page, " \xC2\xB7 %s", snapshot_platform(file));
     buf_append_text(page, "</p></div>\n");
     if (file->url)
         html_format(page, "<a class=\"button\" rel=\"noreferrer\" href=\"%s\">Download %s</a>\n",
@@ -282,7 +297,7 @@ static void append_file(const struct snapshot *snapshot, const struct snapshot_f
         fact_end(page);
     }
     if (file->record && file->record->has_image) {
-        append_image_facts(file->record, page);
+        append_image_facts(file, page);
         append_signatures(file, page);
     }
     buf_append_text(page, "</dl>\n");

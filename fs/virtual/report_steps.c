@@ -174,14 +174,8 @@ static void append_containerd(const struct snapshot_file *file, struct buf *page
         html_format(page, "sudo ctr --namespace k8s.io images import %s\n", file->download_name);
 }
 
-void report_load_steps(const struct snapshot *snapshot, struct buf *page)
+static void append_engines(const struct snapshot *snapshot, struct buf *page)
 {
-    section_begin(page, "load", "Load");
-    if (!has_any(snapshot, snapshot_is_archive)) {
-        buf_append_text(page, "<p>None of these files is known to be a container image.</p>\n");
-        section_end(page);
-        return;
-    }
     buf_append_text(page, "<p>Nothing has to be unpacked first. Each file is an OCI image layout "
                           "and a <code>docker save</code> archive at once. Once loaded, an image "
                           "goes by the name given as \xE2\x80\x9CLoads as\xE2\x80\x9D.</p>\n");
@@ -192,15 +186,42 @@ void report_load_steps(const struct snapshot *snapshot, struct buf *page)
     buf_append_text(page, "<p>On Kubernetes, import on every node that may run the image, and set "
                           "<code>imagePullPolicy: IfNotPresent</code>, so that the node does not "
                           "ask a registry.</p>\n");
+}
+
+static void append_helm(const struct snapshot_file *file, struct buf *page)
+{
+    html_format(page, "helm install RELEASE %s\n", file->download_name);
+}
+
+// "ghcr.io/owner/chart:1.2.3": a tag is safe in a command (record.h).
+static void append_helm_pull(const struct snapshot_file *file, struct buf *page)
+{
+    const char *tag = file->record->tag, *slash = strrchr(tag, '/');
+    const char *name = slash ? slash + 1 : tag;
+    size_t size = strcspn(name, ":");
+
+    buf_append_text(page, "helm install RELEASE \"oci://$REGISTRY/");
+    html_bytes(page, name, size);
+    html_format(page, "\" --version %s\n", name[size] ? name + size + 1 : "");
+}
+
+void report_load_steps(const struct snapshot *snapshot, struct buf *page)
+{
+    section_begin(page, "load", "Load");
+    if (has_any(snapshot, snapshot_is_archive))
+        append_engines(snapshot, page);
+    else
+        buf_append_text(page, "<p>None of these files is known to be a container image.</p>\n");
+    if (has_any(snapshot, snapshot_is_chart))
+        commands(snapshot, page, "Helm charts, under a release\xE2\x80\x99s name of your choice",
+                 snapshot_is_chart, append_helm);
+    if (has_any(snapshot, snapshot_is_chart_layout))
+        commands(snapshot, page, "Helm charts in OCI layouts, once pushed as described below",
+                 snapshot_is_chart_layout, append_helm_pull);
     section_end(page);
 }
 
 // ---- on into another registry ------------------------------------------------------------------
-
-static bool has_tag(const struct snapshot_file *file)
-{
-    return file->record && file->record->has_image;
-}
 
 // The end of a word in double quotes, and of its line: "ghcr.io/owner/app:1" goes to
 // "$REGISTRY/app:1". A tag is safe in a command (record.h).
@@ -232,6 +253,11 @@ static void append_crane(const struct snapshot_file *file, struct buf *page)
     append_target(file, page);
 }
 
+static bool is_image_layout(const struct snapshot_file *file)
+{
+    return snapshot_is_layout(file) && !file->record->artifact_type;
+}
+
 static void append_by_digest(const struct snapshot_file *file, struct buf *page)
 {
     const char *slash = strrchr(file->record->tag, '/');
@@ -245,7 +271,7 @@ static void append_by_digest(const struct snapshot_file *file, struct buf *page)
 void report_push_steps(const struct snapshot *snapshot, struct buf *page)
 {
     section_begin(page, "push", "Push into your own registry");
-    if (!has_any(snapshot, has_tag)) {
+    if (!has_any(snapshot, snapshot_is_layout)) {
         buf_append_text(page, "<p>Nothing is known of these files that could be pushed under a "
                               "name.</p>\n");
         section_end(page);
@@ -257,9 +283,11 @@ void report_push_steps(const struct snapshot *snapshot, struct buf *page)
                     "where it goes, and log in there (<code>skopeo login</code>, <code>crane auth "
                     "login</code>):</p>\n<pre><code>REGISTRY=registry.example.com/prerelease"
                     "</code></pre>\n");
-    commands(snapshot, page, "With skopeo", has_tag, append_skopeo);
-    commands(snapshot, page, "With crane", has_tag, append_crane);
-    commands(snapshot, page, "Then deploy by digest", has_tag, append_by_digest);
+    commands(snapshot, page, "With skopeo", snapshot_is_layout, append_skopeo);
+    if (has_any(snapshot, is_image_layout)) {
+        commands(snapshot, page, "With crane", is_image_layout, append_crane);
+        commands(snapshot, page, "Then deploy by digest", is_image_layout, append_by_digest);
+    }
     section_end(page);
 }
 

@@ -9,9 +9,39 @@ bool snapshot_is_archive(const struct snapshot_file *file)
 {
     enum archive_format format;
 
-    return (file->record && file->record->has_image) ||
-           (reference_name_format(file->name, &format) &&
-            !reference_name_is_signatures(file->name));
+    if (file->record && file->record->has_image)
+        return !file->record->artifact_type;
+    return reference_name_format(file->name, &format) && !reference_name_is_signatures(file->name);
+}
+
+bool snapshot_is_layout(const struct snapshot_file *file)
+{
+    return file->record && file->record->has_image &&
+           file->record->format != ARCHIVE_FORMAT_PAYLOAD;
+}
+
+static bool is_of_chart(const struct snapshot_file *file)
+{
+    return file->record && file->record->artifact_type &&
+           strcmp(file->record->artifact_type, REGISTRY_HELM_CONFIG) == 0;
+}
+
+bool snapshot_is_chart(const struct snapshot_file *file)
+{
+    return is_of_chart(file) && file->record->format == ARCHIVE_FORMAT_PAYLOAD;
+}
+
+bool snapshot_is_chart_layout(const struct snapshot_file *file)
+{
+    return is_of_chart(file) && file->record->format != ARCHIVE_FORMAT_PAYLOAD;
+}
+
+const char *snapshot_platform(const struct snapshot_file *file)
+{
+    if (!file->record || !file->record->has_image ||
+        strcmp(file->record->platform, REGISTRY_NO_PLATFORM) == 0)
+        return NULL;
+    return file->record->platform;
 }
 
 bool snapshot_is_gzip(const struct snapshot_file *file)

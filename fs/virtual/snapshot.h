@@ -69,6 +69,13 @@ struct snapshot {
 // is one in gzip.
 bool snapshot_is_archive(const struct snapshot_file *file);
 bool snapshot_is_gzip(const struct snapshot_file *file);
+// An OCI layout under a name, of an image or an artifact: what can be pushed on.
+bool snapshot_is_layout(const struct snapshot_file *file);
+// A Helm chart, by its record: the chart itself, or its OCI layout.
+bool snapshot_is_chart(const struct snapshot_file *file);
+bool snapshot_is_chart_layout(const struct snapshot_file *file);
+// NULL where it has none, or none is known.
+const char *snapshot_platform(const struct snapshot_file *file);
 
 // Whether its image says anything of its own making.
 bool snapshot_has_provenance(const struct snapshot_file *file);

@@ -38,7 +38,7 @@ static void append_row(const struct snapshot_file *file, struct buf *text)
     append_cell(text, file->name);
     words_size(text, file->size_bytes);
     buf_append_text(text, " | ");
-    append_cell(text, image ? image->platform : NULL);
+    append_cell(text, snapshot_platform(file));
     append_cell(text, image ? image->reference : NULL);
     append_cell(text, image ? image->manifest_digest : NULL);
     if (record)
@@ -79,6 +79,17 @@ static void append_provenance(const struct snapshot *snapshot, struct buf *text)
             append_value(text, file->record->provenance.facts[shown[k]]);
         }
         buf_append_text(text, " |\n");
+    }
+}
+
+static void append_chart_steps(const struct snapshot *snapshot, struct buf *text)
+{
+    for (size_t i = 0; i < snapshot->file_count; i++) {
+        if (!snapshot_is_chart(&snapshot->files[i]))
+            continue;
+        buf_append_text(text, "\nHelm chart: <code>helm install RELEASE ");
+        escape_markdown(text, snapshot->files[i].download_name);
+        buf_append_text(text, "</code>\n");
     }
 }
 
@@ -128,6 +139,7 @@ int summary_render(const struct snapshot *snapshot, struct buf *ret_bytes, struc
         append_row(&snapshot->files[i], ret_bytes);
     if (has_provenance(snapshot))
         append_provenance(snapshot, ret_bytes);
+    append_chart_steps(snapshot, ret_bytes);
     append_misfits(snapshot, ret_bytes);
     // What is appended next begins a paragraph of its own.
     buf_append_char(ret_bytes, '\n');

@@ -26,7 +26,7 @@ static void append_row(const struct snapshot_file *file, struct buf *text)
     buf_append_char(text, '\t');
     tsv_field(text, image ? image->manifest_digest : NULL);
     buf_append_char(text, '\t');
-    tsv_field(text, image ? image->platform : NULL);
+    tsv_field(text, snapshot_platform(file));
     buf_append_char(text, '\t');
     auto_buf struct buf referrers = BUF_INIT(RECORD_REFERRERS_TEXT_SIZE);
     if (file->referrers)

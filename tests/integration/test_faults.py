@@ -153,7 +153,7 @@ def test_errno_and_sentence(scene, cause):
     ("{host}/app\n", errno.EINVAL),
     ("{host}/App:v1\n", errno.EINVAL),
     ("{host}/app:v1 name\n", errno.EINVAL),
-    ("{host}/app:v1 name.zip\n", errno.EINVAL),
+    ("{host}/app:v1 name.TAR\n", errno.EINVAL),
     ("{host}/app:v1 a/b.tar\n", errno.EINVAL),
     ("{host}/app:v1 ../b.tar\n", errno.EINVAL),
     ("{host}/app:v1 x.tar platform=linux\n", errno.EINVAL),

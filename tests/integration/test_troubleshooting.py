@@ -89,7 +89,7 @@ def test_a_publish_that_fails(mount, registry, registry_token, repository):
     there = mount()
     assert there.publish("b", name + ":v1 x.tar").returncode == 0
     for line in (name + ":v3 x.tar", name + "-misspelt:v1", "app:v1", "owner/app:v1", "ghcr.io/a/b",
-                 name + ":v1 x.zip", name + ":v1 x.tar platfrom=linux/arm64",
+                 name + ":v1 x.TAR", name + ":v1 x.zip", name + ":v1 x.tar platfrom=linux/arm64",
                  name + ":v1 y.tar platform=linux/arm64", name + ":v2 x.tar",
                  "%s/%s:v1" % (registry_token.host, repository)):
         assert there.publish("b", line).returncode == 1

@@ -165,6 +165,62 @@ class Image:
         return self
 
 
+class File(Layer):
+    """A file of an artifact: its bytes, what they are, and its name."""
+
+    def __init__(self, data, media_type, title=None):
+        super().__init__(data, None)
+        self.media_type = media_type
+        self.annotations = {"org.opencontainers.image.title": title} if title else {}
+
+
+class Artifact(Image):
+    """What is no container image: files under a config of another type."""
+
+    def __init__(self, files, config, config_type, artifact_type=None, annotations=None):
+        self.layers, self.platform = list(files), {}
+        self.config, self.config_digest = config, digest_of(config)
+        self.media_type = OCI["manifest"]
+        self.manifest = _json({
+            "schemaVersion": 2, "mediaType": self.media_type,
+            **({"artifactType": artifact_type} if artifact_type else {}),
+            "config": {"mediaType": config_type, "digest": self.config_digest,
+                       "size": len(config)},
+            "layers": [{"mediaType": each.media_type, "digest": each.digest, "size": each.size,
+                        **({"annotations": each.annotations} if each.annotations else {})}
+                       for each in self.layers],
+            **({"annotations": annotations} if annotations else {})})
+        self.digest = digest_of(self.manifest)
+
+
+HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
+
+
+def chart(name="web", version="1.2.3", provenance=None, **labels):
+    """A Helm chart as `helm push` makes it; with a provenance file two layers."""
+    about = {"name": name, "version": version, "description": "A chart", "apiVersion": "v2",
+             "type": "application", "appVersion": "9"}
+    package = gzip.compress(tar_of({
+        name + "/Chart.yaml": "".join("%s: %s\n" % pair for pair in about.items()).encode(),
+        name + "/values.yaml": b"replicas: 1\n",
+        name + "/templates/config.yaml": b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n"
+                                         b"  name: {{ .Release.Name }}\n"}), mtime=0)
+    files = [File(package, "application/vnd.cncf.helm.chart.content.v1.tar+gzip")]
+    if provenance:
+        files.append(File(provenance, "application/vnd.cncf.helm.chart.provenance.v1.prov"))
+    return Artifact(files, _json(about), HELM_CONFIG, annotations={
+        "org.opencontainers.image.created": CREATED, "org.opencontainers.image.description": "A chart",
+        "org.opencontainers.image.title": name, "org.opencontainers.image.version": version,
+        **{"org.opencontainers.image." + key: value for key, value in labels.items()}})
+
+
+def oras(*files, kind="application/vnd.unknown.artifact.v1"):
+    """Files as `oras push` makes an artifact of them: (name, bytes) each."""
+    return Artifact([File(data, "application/octet-stream", name) for name, data in files],
+                    b"{}", "application/vnd.oci.empty.v1+json", kind,
+                    {"org.opencontainers.image.created": CREATED})
+
+
 class Index:
     """Images of several platforms under one name. With `attest`, each has an
     attestation manifest beside it, as buildx makes them (unknown/unknown); True, or

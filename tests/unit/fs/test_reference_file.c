@@ -110,6 +110,7 @@ static void test_values(void **state)
         {"ghcr.io/all-hands-ai/runtime:main@sha256:" HEX, "runtime:main.tar",
          "ghcr.io/all-hands-ai/runtime:main", "amd64", ARCHIVE_FORMAT_TAR},
         {RUNTIME " a#b.tar", "a#b.tar", RUNTIME, "amd64", ARCHIVE_FORMAT_TAR},
+        {RUNTIME " chart-1.2.3.tgz", "chart-1.2.3.tgz", RUNTIME, "amd64", ARCHIVE_FORMAT_PAYLOAD},
         {"\xEF\xBB\xBF" RUNTIME " a.tar", "a.tar", RUNTIME, "amd64", ARCHIVE_FORMAT_TAR},
     };
     for (size_t i = 0; i < ARRAY_SIZE(table); i++)
@@ -138,7 +139,7 @@ static void test_sentences_teach(void **state)
         const char *text;
         const char *says[3];
     } table[] = {
-        {RUNTIME " a.zip\n", {"line 7: ", "\"a.zip\"", "runtime:main-abc1234.tar"}},
+        {RUNTIME " a.TAR\n", {"line 7: ", "\"a.TAR\"", "runtime:main-abc1234.tar"}},
         {"\n" RUNTIME " arch=arm64\n", {"line 8: ", "\"arch=\"", "platform=OS/ARCH"}},
         {RUNTIME " x/a.tar\n", {"line 7: ", "\"x/a.tar\"", "'/'"}},
         {RUNTIME " a.tar b.tar\n", {"line 7: ", "\"b.tar\"", "\"a.tar\""}},

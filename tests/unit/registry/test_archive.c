@@ -176,6 +176,55 @@ static void test_refused(void **state)
     assert_null(archive);
 }
 
+// An artifact: a layout without what docker reads, or its only file alone.
+static void test_artifact(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture);
+    fixture_add_layer(&fixture, 1, 1000);
+    struct archive *image = lay_out(&fixture, ARCHIVE_FORMAT_TAR);
+    struct archive *archive = NULL;
+    struct err err = {0};
+    assert_int_equal(archive_new(&fixture.image, "a:b", ARCHIVE_FORMAT_PAYLOAD, &archive, &err),
+                     -EINVAL);
+    fixture.image.artifact_type = (char *)"application/vnd.x";
+    fixture.image.platform = (struct registry_platform){.os = ""};
+    struct archive *layout = lay_out(&fixture, ARCHIVE_FORMAT_TAR);
+    check_layout(layout);
+    for (size_t i = 0; i < layout->extent_count; i++)
+        assert_true(layout->extents[i].kind != ARCHIVE_LITERAL ||
+                    strncmp(layout->extents[i].literal, "manifest.json", 13) != 0);
+    assert_int_equal(layout->extent_count, image->extent_count - 3);
+    assert_int_equal(archive_blob_begin(layout, 0), layout->blobs[0].extent_index - 1);
+
+    struct archive *payload = lay_out(&fixture, ARCHIVE_FORMAT_PAYLOAD);
+    assert_int_equal(payload->size_bytes, 1000);
+    assert_int_equal(payload->tar_size_bytes, 1000);
+    assert_int_equal(payload->extent_count, 1);
+    assert_int_equal(payload->extents[0].kind, ARCHIVE_BLOB);
+    assert_int_equal(payload->blob_count, 1);
+    assert_string_equal(payload->blobs[0].descriptor.digest, fixture.layers[0].digest);
+    assert_int_equal(archive_blob_begin(payload, 0), 0);
+    uint64_t offset, size;
+    archive_blob_range(payload, 0, 10, 20, &offset, &size);
+    assert_int_equal(offset, 10);
+    assert_int_equal(size, 20);
+    archive_free(payload);
+    archive_free(layout);
+    archive_free(image);
+
+    // Not one file, or none of a byte.
+    fixture_add_layer(&fixture, 2, 1);
+    assert_int_equal(archive_new(&fixture.image, "a:b", ARCHIVE_FORMAT_PAYLOAD, &archive, &err),
+                     -EINVAL);
+    fixture.image.layer_count = 1;
+    fixture.layers[0].size_bytes = 0;
+    assert_int_equal(archive_new(&fixture.image, "a:b", ARCHIVE_FORMAT_PAYLOAD, &archive, &err),
+                     -EINVAL);
+    assert_null(archive);
+}
+
 // Each allocation fails in its turn, jansson's own among them.
 static void test_no_memory(void **state)
 {
@@ -283,10 +332,15 @@ static void test_json(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layers),          cmocka_unit_test(test_no_layers),
-        cmocka_unit_test(test_config_is_layer), cmocka_unit_test(test_huge),
-        cmocka_unit_test(test_refused),         cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_full_names),      cmocka_unit_test(test_json),
+        cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_no_layers),
+        cmocka_unit_test(test_config_is_layer),
+        cmocka_unit_test(test_huge),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_artifact),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_full_names),
+        cmocka_unit_test(test_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -481,10 +481,27 @@ static void what_is_no_image(void **state)
 {
     (void)state;
     struct made made = plain_image;
-    made.config_type = "application/vnd.cncf.helm.config.v1+json";
+    made.config_type = REGISTRY_HELM_CONFIG;
+    // An artifact, of no platform whatever was asked for; nobody looks into its config.
+    made.os_and_architecture = "\"name\":\"chart\",";
+    made.layers = "{\"mediaType\":\"application/vnd.cncf.helm.chart.content.v1.tar+gzip\","
+                  "\"digest\":" DIFF_ID ",\"size\":100}";
     put_image("chart", &made);
-    assert_refuse("a/b:chart", "linux/amd64", EPROTONOSUPPORT,
-                  "artifact of type application/vnd.cncf.helm");
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const platforms[] = {"linux/amd64", "linux/arm64,linux/amd64", "all"};
+        assert_resolve("a/b:chart", platforms[i]);
+        assert_string_equal(image->artifact_type, REGISTRY_HELM_CONFIG);
+        assert_string_equal(image->platforms, REGISTRY_NO_PLATFORM);
+        assert_string_equal(image->layers[0].extension, ".tgz");
+    }
+    made.layers = "{\"mediaType\":\"application/vnd.oci.image.layer.nondistributable.v1.tar\","
+                  "\"digest\":" DIFF_ID ",\"size\":100}";
+    put_image("foreign", &made);
+    assert_refuse("a/b:foreign", "linux/amd64", EPROTONOSUPPORT, "non-distributable");
+    made = plain_image;
+    made.layers = "{\"mediaType\":\"application/x\",\"digest\":" DIFF_ID ",\"size\":100}";
+    put_image("neither", &made);
+    assert_refuse("a/b:neither", "linux/amd64", EPROTONOSUPPORT, "has a config of its own");
     put("manifests", "old", "application/vnd.docker.distribution.manifest.v1+prettyjws",
         "{\"schemaVersion\":1,\"fsLayers\":[]}");
     assert_refuse("a/b:old", "linux/amd64", EPROTONOSUPPORT, "schema 1");

@@ -32,6 +32,14 @@ static void check_image(const char *name, const struct manifest *manifest, const
         fail_msg("%s: %s", name, buf_text(&compressions));
     check_errno(name, registry_manifest_check_image(manifest, &err),
                 json_document_text(expected, "image"), &err);
+    const char *artifact = json_document_text(expected, "artifact");
+    const char *is = registry_manifest_artifact_type(manifest);
+    if (strcmp(is ? is : "-", artifact ? artifact : "-") != 0)
+        fail_msg("%s: %s is an artifact of type %s", name, is, artifact);
+    const json_t *extensions = json_object_get(expected, "extensions");
+    for (size_t i = 0; i < json_array_size(extensions); i++)
+        assert_string_equal(manifest->layers[i].extension,
+                            json_string_value(json_array_get(extensions, i)));
 }
 
 static void check_index(const char *name, const struct manifest *manifest, const json_t *expected)
