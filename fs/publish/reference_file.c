@@ -271,6 +271,12 @@ static int fill_line(const struct fields *fields, const struct reference_default
         fields->tag ? strdup(fields->tag) : registry_reference_default_tag(&line->reference);
     if (!line->name || !line->tag)
         return err_no_memory(err);
+    if (strchr(line->tag, '['))
+        return err_set(
+            err, EINVAL,
+            "the image would be called \"%s\", and docker and podman load no name with an "
+            "IPv6 address: give it another, as in tag=runtime:latest",
+            shown(line->tag).text);
     return check_name(line->name, &line->format, err);
 }
 

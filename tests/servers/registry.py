@@ -16,6 +16,7 @@ from .token_server import ISSUER, TokenServer
 
 USER = "publisher"
 PASSWORD = "correct horse: battery"
+ECR_USER = "AWS"    # what Amazon's helper calls everybody; known where auth is "basic"
 
 
 class RegistryAddress:
@@ -43,8 +44,8 @@ class Registry(RegistryAddress):
     """`auth` is None, "basic" or "token". With `s3` (endpoint, keys, bucket)
     blobs are stored there and served by redirects. Users: USER with PASSWORD."""
 
-    def __init__(self, directory, auth=None, s3=None):
-        super().__init__("127.0.0.1:%d" % free_port(), auth)
+    def __init__(self, directory, auth=None, s3=None, address="127.0.0.1"):
+        super().__init__("%s:%d" % (address, free_port()), auth)
         self.dir = pathlib.Path(directory)
         self.s3 = s3
         self._process = None
@@ -101,7 +102,8 @@ class Registry(RegistryAddress):
         if self.auth == "basic":
             path = self.dir / "htpasswd"
             salt = crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)
-            path.write_text("%s:%s\n" % (USER, crypt.crypt(PASSWORD, salt)))
+            path.write_text("".join("%s:%s\n" % (user, crypt.crypt(PASSWORD, salt))
+                                    for user in (USER, ECR_USER)))
             return {"htpasswd": {"realm": "registry.test", "path": str(path)}}
         self.tokens = TokenServer({USER: PASSWORD}).start()
         bundle = self.dir / "token.pem"

@@ -75,7 +75,8 @@ class TlsFront:
             self._context.set_ciphers("ALL:@SECLEVEL=0")
             self._context.minimum_version = self._context.maximum_version = only_version
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.host = "localhost:%d" % self._listener.getsockname()[1]
+        self.port = self._listener.getsockname()[1]
+        self.host = "localhost:%d" % self.port
         self.url = "https://" + self.host
 
     def start(self):
@@ -99,13 +100,14 @@ class TlsFront:
         with client, contextlib.suppress(OSError):
             with self._context.wrap_socket(client, server_side=True) as tls, \
                     socket.create_connection(self._upstream) as server:
-                back = threading.Thread(target=_pass_on, args=(server, tls), daemon=True)
+                back = threading.Thread(target=pass_on, args=(server, tls), daemon=True)
                 back.start()
-                _pass_on(tls, server)
+                pass_on(tls, server)
                 back.join()
 
 
-def _pass_on(source, target):
+def pass_on(source, target):
+    """All that comes from one socket to another, and the end of it."""
     with contextlib.suppress(OSError, ValueError):
         shutil.copyfileobj(source.makefile("rb", 0), target.makefile("wb", 0), 1 << 16)
     with contextlib.suppress(OSError):
