@@ -232,6 +232,38 @@ static void append_target(const struct snapshot_file *file, struct buf *page)
     html_format(page, "$REGISTRY/%s\"\n", slash ? slash + 1 : file->record->tag);
 }
 
+// Some of an index's platforms: it names others that the file does not hold, so that nobody can
+// copy it whole. (All of them may have been named; the record does not say.)
+static bool is_partial(const struct snapshot_file *file)
+{
+    return snapshot_is_layout(file) && strchr(file->record->platform, ',') &&
+           !file->record->is_all_platforms;
+}
+
+// Each under a tag of its own. What the parser takes is safe in a command.
+static void append_each_platform(const struct snapshot_file *file, const char *behind,
+                                 struct buf *page)
+{
+    struct registry_platforms platforms;
+    struct err ignored = {0};
+    const char *slash = strrchr(file->record->tag, '/');
+
+    if (registry_platforms_parse(file->record->platform, &platforms, &ignored) < 0)
+        return;
+    for (size_t i = 0; i < platforms.count; i++) {
+        const struct registry_platform *platform = &platforms.list[i];
+        bool has_variant = *platform->variant;
+        html_format(page, "skopeo --override-os %s", platform->os);
+        html_format(page, " --override-arch %s", platform->architecture);
+        if (has_variant)
+            html_format(page, " --override-variant %s", platform->variant);
+        html_format(page, " copy --preserve-digests oci-archive:%s%s \"docker://$REGISTRY/%s-%s",
+                    file->download_name, behind, slash ? slash + 1 : file->record->tag,
+                    platform->architecture);
+        html_format(page, "%s%s\"\n", has_variant ? "-" : "", platform->variant);
+    }
+}
+
 static void append_skopeo(const struct snapshot_file *file, struct buf *page)
 {
     // skopeo before 1.14 reads no gzip.
@@ -240,6 +272,10 @@ static void append_skopeo(const struct snapshot_file *file, struct buf *page)
     if (is_gzip)
         html_format(page, "gunzip --stdout %s &gt;%s.tar\n", file->download_name,
                     file->download_name);
+    if (is_partial(file)) {
+        append_each_platform(file, is_gzip ? ".tar" : "", page);
+        return;
+    }
     html_format(page, "skopeo copy --all --preserve-digests oci-archive:%s%s \"docker://",
                 file->download_name, is_gzip ? ".tar" : "");
     append_target(file, page);
@@ -255,7 +291,7 @@ static void append_crane(const struct snapshot_file *file, struct buf *page)
 
 static bool is_image_layout(const struct snapshot_file *file)
 {
-    return snapshot_is_layout(file) && !file->record->artifact_type;
+    return snapshot_is_layout(file) && !file->record->artifact_type && !is_partial(file);
 }
 
 static void append_by_digest(const struct snapshot_file *file, struct buf *page)

@@ -79,8 +79,8 @@ def test_all_stays_all_when_it_is_pinned(mount, registry, repository):
     assert [there.rows(path + "/urls.tsv")[0]["digest"] for path in ("b", "releases/v1")] == [made.digest] * 2
 
 
-@pytest.mark.semantics(496)
-def test_a_list_of_platforms(mount, reference, index):
+@pytest.mark.semantics(496, 754)
+def test_a_list_of_platforms(mount, registry, reference, index, skopeo):
     arm, amd, _ = index.images
     there = mount(platform="linux/arm64,linux/amd64")   # as the option, in a list of options
     assert there.publish("b", reference + " list.tar.gz").returncode == 0
@@ -88,6 +88,20 @@ def test_a_list_of_platforms(mount, reference, index):
     archive.check(arm, reference)   # docker gets the first
     check_held(archive, [arm, amd], index.attestations[:2], index, True)
     assert there.rows("b/urls.tsv")[0]["platform"] == "linux/arm64,linux/amd64"
+    # Nobody can copy an index of which some is missing: the page copies each platform by itself.
+    report = (there.path / "b/report.html").read_text()
+    assert "--all" not in report and "crane push" not in report
+    (there.dir / "list.tar").write_bytes(archive.data)
+    for image in arm, amd:
+        name = image.platform["architecture"]
+        target = '%s/%s-%s"' % ("$REGISTRY", reference.rpartition("/")[2], name)
+        options = ["--override-os", "linux", "--override-arch", name, "copy", "--preserve-digests"]
+        assert 'skopeo %s oci-archive:' % " ".join(options) in report and target in report
+        skopeo(*options, "--dest-tls-verify=false", "oci-archive:%s" % (there.dir / "list.tar"),
+               "docker://%s/copied-%s:1" % (registry.host, name))
+        reply = registry.session().request("GET", "/v2/copied-%s/manifests/1" % name, "copied-" + name,
+                                           headers={"Accept": image.media_type})
+        assert reply.content == image.manifest
     assert there.publish("b", reference + " no.tar platform=linux/amd64,linux/s390x",
                          name="no.ref").returncode != 0
     assert "no image of linux/s390x; platform= can be one of: linux/arm64, linux/amd64, " \
