@@ -27,7 +27,7 @@ enum {
     REGISTRY_CONFIG_LIMIT = 8 * 1024 * 1024,       // bytes of an image's config
     REGISTRY_LAYERS_MAX = 4096,                    // engines stop at 127 or so
     REGISTRY_REDIRECTS_MAX = 5,
-    REGISTRY_INDEXES_MAX = 3, // indexes in indexes that are followed
+    REGISTRY_INDEXES_MAX = 3,                   // indexes in indexes that are followed
     REGISTRY_EXTENSION_SIZE = sizeof(".") + 15, // NUL included
 };
 

@@ -156,9 +156,10 @@ static int check_payload(const struct image *image, struct err *err)
 static int lay_out(struct image *image, struct call *call, struct err *err)
 {
     const struct reference_line *line = image->line;
-    if (!image->resolved && (registry_image_resolve(image->place->registry, call, &line->reference,
-                                                    &line->platforms, &image->resolved, err) < 0 ||
-                             check_payload(image, err) < 0 || signatures_find(image, call, err) < 0))
+    if (!image->resolved &&
+        (registry_image_resolve(image->place->registry, call, &line->reference, &line->platforms,
+                                &image->resolved, err) < 0 ||
+         check_payload(image, err) < 0 || signatures_find(image, call, err) < 0))
         return -err->errnum;
     return archive_new(image->resolved, line->tag, line->format, &image->archive, err);
 }

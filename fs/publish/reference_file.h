@@ -33,8 +33,8 @@ struct reference_line {
 bool reference_name_format(const char *name, enum archive_format *ret_format);
 
 // The name of the tarball that holds an image's signatures: "x.signatures.tar" beside "x.tar",
-// "x.signatures.tar.gz" beside "x.tar.gz", "x.tgz.signatures.tar" beside "x.tgz". malloc'ed; NULL on no memory. No NAME of a line may be
-// such a one.
+// "x.signatures.tar.gz" beside "x.tar.gz", "x.tgz.signatures.tar" beside "x.tgz". malloc'ed; NULL
+// on no memory. No NAME of a line may be such a one.
 char *reference_signatures_name(const char *name);
 bool reference_name_is_signatures(const char *name);
 

@@ -1,6 +1,6 @@
 // signatures.h - what refers to an image (signatures, attestations, SBOMs), published beside it:
-// x.signatures.tar beside x.tar, x.signatures.tar.gz beside x.tar.gz, x.tgz.signatures.tar beside the
-// file x.tgz of an artifact.
+// x.signatures.tar beside x.tar, x.signatures.tar.gz beside x.tar.gz, x.tgz.signatures.tar beside
+// the file x.tgz of an artifact.
 //
 // It is an OCI image layout that is unpacked over the image's own. It is published as an image is,
 // in the same write, with all of its guarantees, but in what a second publish finds: what stands

@@ -107,7 +107,12 @@ static bool has_signatures(const struct snapshot_file *file)
     return file->signatures;
 }
 
-// cosign reads an image and what is about it from one directory.
+// cosign reads an image and what is about it from one directory: not an artifact's file alone.
+static bool can_cosign(const struct snapshot_file *file)
+{
+    return file->signatures && snapshot_is_layout(file);
+}
+
 static void append_cosign(const struct snapshot_file *file, struct buf *page)
 {
     html_format(page, "mkdir %s.layout\n", file->download_name);
@@ -122,11 +127,11 @@ static void append_cosign(const struct snapshot_file *file, struct buf *page)
 
 static void append_cosign_steps(const struct snapshot *snapshot, struct buf *page)
 {
-    if (!has_any(snapshot, has_signatures))
+    if (!has_any(snapshot, can_cosign))
         return;
     buf_append_text(page, "<h3>Signatures</h3>\n<p>With cosign, and the signer\xE2\x80\x99s public "
                           "key as <code>cosign.pub</code>; nothing is asked of any server:</p>\n");
-    commands(snapshot, page, "cosign", has_signatures, append_cosign);
+    commands(snapshot, page, "cosign", can_cosign, append_cosign);
 }
 
 void report_verify_steps(const struct snapshot *snapshot, struct buf *page)

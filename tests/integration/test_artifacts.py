@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from archive import Archive
-from servers import faults, images
+from servers import faults, images, signing
 from servers.images import HELM_CONFIG
 
 
@@ -123,6 +123,25 @@ def test_files_of_oras_and_names_that_do_not_fit(registry, repository, mount, pr
     images.oras(("other.json", b"other")).push(registry, repository, "other")
     assert "File exists" in there.publish("b", base + ":other a.json", name="y.ref").stderr
     assert there.object("b/a.json") == config and there.uploads() == []
+
+
+@pytest.mark.semantics(742)
+def test_signatures_of_a_chart(registry, repository, mount):
+    """Beside the chart as beside an image, though there is only one format of them."""
+    chart = images.chart().push(registry, repository, "1.2.3")
+    signing.sign(registry, repository, chart.digest, signing.Key())
+    there = mount()
+    reference = "%s/%s:1.2.3" % (registry.host, repository)
+    for _ in "published", "unchanged":
+        assert there.publish("b", reference + " web.tgz", reference + " web.tar").returncode == 0
+    assert sorted(there.keys()) == ["b/images.ref", "b/web.signatures.tar", "b/web.tar", "b/web.tgz",
+                                    "b/web.tgz.signatures.tar"]
+    assert there.object("b/web.tgz.signatures.tar") == there.object("b/web.signatures.tar")
+    assert there.object("b/web.tgz") == chart.layers[0].blob
+    rows = {row["file"]: row["signatures"] for row in there.rows("b/urls.tsv")}
+    assert rows["web.tgz"] == rows["web.tar"] != "-"
+    report = (there.path / "b/report.html").read_text()
+    assert "web.tar.layout" in report and "web.tgz.layout" not in report
 
 
 @pytest.mark.semantics(742)

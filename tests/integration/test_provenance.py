@@ -58,7 +58,7 @@ def test_what_an_image_says_is_kept_shown_and_copied(registry, repository, mount
         "source": SOURCE, "revision": COMMIT, "version": "9", **attested}
     # Of several platforms it is what docker gets that counts.
     assert record(there, "b/abc1234/c.tar")["provenance"] == {**attested, "builder": RUN + "amd64"}
-    assert {row["detail"] for row in there.rows("b/abc1234/status.tsv")} == {"-"}
+    assert not any("states revision" in row["detail"] for row in there.rows("b/abc1234/status.tsv"))
 
     report, summary = read(there, "b/abc1234/report.html", "b/abc1234/summary.md")
     for label, value in (("Stated source", SOURCE), ("Stated revision", COMMIT), ("Stated version", "9"),
@@ -86,7 +86,8 @@ def test_a_revision_of_another_commit_is_warned_of(registry, repository, mount):
         assert there.publish(directory, base + ":a a.tar", base + ":b b.tar").returncode == 0
         sentence = "it states revision %s, and the directory is of %s" % (COMMIT, directory[2:])
         assert [row["file"] for row in there.rows(directory + "/status.tsv")
-                if row["detail"] == sentence] == warned
+                if row["detail"].startswith(sentence + ";")] == warned
+        assert sum("states revision" in row["detail"] for row in there.rows(directory + "/status.tsv")) == len(warned)
         report, summary = read(there, directory + "/report.html", directory + "/summary.md")
         assert report.count("This image states another revision") == len(warned)
         assert summary.count("**Warning:**") == len(warned)
@@ -120,7 +121,7 @@ def test_what_an_image_says_does_no_harm(registry, repository, mount):
         "built_revision": "fff1234" + evil}
     detail = there.why("b/abc1234")[1]
     assert detail.startswith("it states revision fff1234") and len(detail) < 400
-    assert detail.endswith("; 3 of its provenance statements make no sense or are too large")
+    assert "; 3 of its provenance statements make no sense or are too large" in detail
     report, summary, status = read(there, "b/abc1234/report.html", "b/abc1234/summary.md", "b/abc1234/status.tsv")
     assert "<script" not in report and "<img" not in report and 'href="javascript' not in report
     assert "<script" not in summary and "<img" not in summary and "](" not in summary and "@me" not in summary
