@@ -142,6 +142,9 @@ function Receive-Rest($File, $Part) {
         return [string]$status
     }
     catch {
+        if ($_.Exception.GetBaseException() -is [UnauthorizedAccessException]) {
+            Stop-All ('you may not save anything in {0}: run this in a directory of your own' -f $Here)
+        }
         $cause = $_.Exception
         while ($cause -and -not ($cause -is [Net.WebException])) { $cause = $cause.InnerException }
         if ($cause -and $cause.Response) {

@@ -397,6 +397,7 @@ main() {
     say "$title"
     step=$action
     if [ "$action" = take_file ] && [ "$bytes_missing" -gt 0 ]; then
+        [ -w . ] || give_up "you may not save anything in $(pwd): run this in a directory of your own"
         say "$files_chosen to save in $(pwd), $(in_words "$bytes_missing") to download"
         name="all together"
         has_room "$bytes_missing" || exit 1

@@ -217,6 +217,10 @@ def test_no_room(published, desk):
         here.put("df", "exit 1\n")
         done = here.run(script_of(there), "app_one.tar")
         assert done.returncode == 1 and "app_one.tar" not in here.names()
+        subprocess.run(["mount", "-o", "remount,ro", here.files], check=True)
+        done = here.run(script_of(there))
+        assert done.returncode == 1 and "may not save anything in " + str(here.files) in done.stderr
+        assert len(done.stderr.splitlines()) == 1
     finally:
         subprocess.run(["umount", here.files], check=True)
 
