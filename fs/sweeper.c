@@ -12,7 +12,7 @@
 enum {
     // Freed bytes that the allocator may keep: looking through its arenas for pages to give back
     // takes milliseconds.
-    UNUSED_MAX = 8 * 1024 * 1024,
+    UNUSED_MAX = 4 * 1024 * 1024,
 };
 
 struct sweeper {
