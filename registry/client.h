@@ -10,6 +10,7 @@
 #include "docker_config.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct host;
 struct token;
@@ -20,6 +21,7 @@ struct registry_client {
     char **allowed_hosts; // NULL-terminated, or NULL for any
     char **plain_hosts;   // NULL-terminated, or NULL for none but loopback
     struct docker_config *docker_config;
+    atomic_size_t helpers; // threads that look for referrers beside those who asked for them
 
     pthread_mutex_t lock;
     pthread_cond_t changed; // for call_wait

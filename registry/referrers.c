@@ -7,16 +7,16 @@
 #include "base/side_by_side.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    ASKED_AT_ONCE = 8,
-    PAGES_MAX = 64,                               // of one list of referrers
-    REFERRERS_MAX = 512,                          // of an image; each is a request or two
-    JSON_LIMIT = 32 * 1024 * 1024,                // bytes of all their manifests
+    ASKED_AT_ONCE = 8,   // beside one question an image, over all images: each is a connection
+    PAGES_MAX = 64,      // of one list of referrers
+    REFERRERS_MAX = 512, // of an image; each is a request or two
+    JSON_LIMIT = 16 * 1024 * 1024,                // bytes of all their manifests
     SUBJECTS_MAX = REGISTRY_INDEXES_MAX + 1 + 64, // an image's others are at most 64
 };
 
@@ -58,6 +58,10 @@ struct asking {
     const struct registry_image *image;
     struct question *questions;
     size_t question_count;
+    // Of all answers together: a registry may say what it likes.
+    atomic_size_t entries;
+    atomic_size_t bytes;
+    atomic_size_t blobs;
 };
 
 // ---- what was found ----------------------------------------------------------------------------
@@ -76,12 +80,23 @@ static int take_blobs(struct manifest *manifest, struct registry_referrer *refer
     return 0;
 }
 
+static int take_from(atomic_size_t *sum, size_t amount, size_t most, const char *what,
+                     struct err *err)
+{
+    if (atomic_fetch_add(sum, amount) + amount <= most)
+        return 0;
+    return err_set(err, EFBIG, "they are more than %zu %s, which are not carried", most, what);
+}
+
 // Moves a manifest into the list.
-static int keep(struct question *question, struct resolution *resolution, struct err *err)
+static int keep(struct asking *asking, struct question *question, struct resolution *resolution,
+                struct err *err)
 {
     struct manifest *manifest = &resolution->manifest;
-    if (question->found_count == REFERRERS_MAX)
-        return err_set(err, EFBIG, "there are more than %d", REFERRERS_MAX);
+    if (take_from(&asking->bytes, resolution->document.size, JSON_LIMIT, "bytes of manifests",
+                  err) < 0 ||
+        take_from(&asking->blobs, manifest->layer_count + 1, REGISTRY_LAYERS_MAX, "blobs", err) < 0)
+        return -err->errnum;
     struct registry_referrer *longer =
         reallocarray(question->found, question->found_count + 1, sizeof(struct registry_referrer));
     if (longer == NULL)
@@ -138,7 +153,7 @@ static int ask_for_tag(struct asking *asking, struct question *question, struct 
         question->left_out++;
         return 0;
     }
-    return keep(question, &resolution, err);
+    return keep(asking, question, &resolution, err);
 }
 
 // A list's entry, which may be anything: what is no manifest about the subject is left out.
@@ -146,6 +161,8 @@ static int take_entry(struct asking *asking, struct question *question,
                       const struct manifest_entry *entry, struct err *err)
 {
     AUTO(registry_resolution_done) struct resolution resolution = {0};
+    if (take_from(&asking->entries, 1, REFERRERS_MAX, "referrers", err) < 0)
+        return -err->errnum;
     if (entry->descriptor.digest[0] == '\0' || entry->is_index ||
         !registry_manifest_is_choosable(entry)) {
         question->left_out++;
@@ -164,7 +181,7 @@ static int take_entry(struct asking *asking, struct question *question,
         question->left_out++;
         return 0;
     }
-    return keep(question, &resolution, err);
+    return keep(asking, question, &resolution, err);
 }
 
 static int take_entries(struct asking *asking, struct question *question,
@@ -321,10 +338,13 @@ static void asking_done(struct asking *asking)
     free(asking->questions);
 }
 
-static bool is_kept(const struct registry_referrers *referrers, const char *digest)
+// Under cosign's tag and in a list of referrers, too.
+static bool is_kept(const struct registry_referrers *referrers,
+                    const struct registry_referrer *referrer)
 {
     for (size_t i = 0; i < referrers->count; i++)
-        if (strcmp(referrers->list[i].manifest.digest, digest) == 0)
+        if (strcmp(referrers->list[i].manifest.digest, referrer->manifest.digest) == 0 &&
+            strcmp(referrers->list[i].subject, referrer->subject) == 0)
             return true;
     return false;
 }
@@ -342,30 +362,13 @@ static void gather(struct question *question, struct registry_referrers *referre
         qsort(question->found, question->found_count, sizeof(*question->found), compare_digests);
     for (size_t i = 0; i < question->found_count; i++) {
         struct registry_referrer *referrer = &question->found[i];
-        if (is_kept(referrers, referrer->manifest.digest))
+        if (is_kept(referrers, referrer))
             continue;
         referrers->statements[referrer->kind] += referrer->statements;
         referrers->list[referrers->count++] = *referrer;
         *referrer = (struct registry_referrer){0};
     }
     referrers->left_out += question->left_out;
-}
-
-static int check_amount(const struct registry_referrers *referrers, struct err *err)
-{
-    uint64_t bytes = 0;
-    size_t blobs = 0;
-    for (size_t i = 0; i < referrers->count; i++) {
-        bytes += referrers->list[i].manifest.size_bytes;
-        blobs += referrers->list[i].blob_count;
-    }
-    if (referrers->count <= REFERRERS_MAX && bytes <= JSON_LIMIT && blobs <= REGISTRY_LAYERS_MAX)
-        return 0;
-    return err_set(err, EFBIG,
-                   "they are %zu manifests of %" PRIu64 " bytes with %zu blobs: more than %d, %d "
-                   "MiB or %d are not carried",
-                   referrers->count, bytes, blobs, REFERRERS_MAX, JSON_LIMIT >> 20,
-                   REGISTRY_LAYERS_MAX);
 }
 
 static void sum_up(struct registry_referrers *referrers, const char *const *subjects,
@@ -384,6 +387,16 @@ static void sum_up(struct registry_referrers *referrers, const char *const *subj
     sha256_final_hex(&sha, referrers->sha256);
 }
 
+// As many of those wanted as there are left.
+static size_t take_helpers(struct registry_client *client, size_t wanted)
+{
+    size_t taken = atomic_fetch_add(&client->helpers, wanted);
+    size_t left = taken < ASKED_AT_ONCE ? ASKED_AT_ONCE - taken : 0;
+    if (wanted > left)
+        atomic_fetch_sub(&client->helpers, wanted - left);
+    return wanted < left ? wanted : left;
+}
+
 static int find(struct asking *asking, struct registry_referrers *referrers, struct err *err)
 {
     const char *subjects[SUBJECTS_MAX];
@@ -391,7 +404,9 @@ static int find(struct asking *asking, struct registry_referrers *referrers, str
     size_t count = list_subjects(asking->image, subjects, &own_count);
     if (make_questions(asking, subjects, count, err) < 0)
         return -err->errnum;
-    side_by_side(asking->question_count, ASKED_AT_ONCE, ask, asking);
+    size_t helpers = take_helpers(asking->client, asking->question_count - 1);
+    side_by_side(asking->question_count, helpers + 1, ask, asking);
+    atomic_fetch_sub(&asking->client->helpers, helpers);
     for (size_t i = 0; i < asking->question_count; i++) {
         if (asking->questions[i].err.errnum != 0) {
             *err = asking->questions[i].err;
@@ -405,7 +420,7 @@ static int find(struct asking *asking, struct registry_referrers *referrers, str
     for (size_t i = 0; i < asking->question_count; i++)
         gather(&asking->questions[i], referrers);
     sum_up(referrers, subjects, own_count);
-    return check_amount(referrers, err);
+    return 0;
 }
 
 int registry_referrers_find(struct registry_client *client, struct call *call,

@@ -3,6 +3,8 @@
 #include "collect.h"
 #include "virtual_private.h"
 
+#include "../publish/reference_file.h"
+
 #include "base/clock.h"
 #include "base/scope.h"
 
@@ -46,7 +48,7 @@ static const char *platform_of(const struct attributes_of *object, const struct 
     return has_one ? record->platform : NULL;
 }
 
-// Says only whether it is known: append_value puts it into words.
+// Says only whether it is known: get_signatures puts it into words.
 static const char *signatures_of_record(const struct attributes_of *object,
                                         const struct record *record)
 {
@@ -54,16 +56,15 @@ static const char *signatures_of_record(const struct attributes_of *object,
     return record && record->has_image && record->referrers.is_known ? "" : NULL;
 }
 
+static const char signatures[] = ATTRIBUTE_PREFIX "signatures";
+
 static const struct attribute {
     const char *name;
     value_of value;
 } attributes[] = {
-    {ATTRIBUTE_PREFIX "digest", digest_of},
-    {ATTRIBUTE_PREFIX "etag", etag_of},
-    {ATTRIBUTE_PREFIX "image", image_of},
-    {ATTRIBUTE_PREFIX "platform", platform_of},
-    {ATTRIBUTE_PREFIX "sha256", sha256_of_record},
-    {ATTRIBUTE_PREFIX "signatures", signatures_of_record},
+    {ATTRIBUTE_PREFIX "digest", digest_of},        {ATTRIBUTE_PREFIX "etag", etag_of},
+    {ATTRIBUTE_PREFIX "image", image_of},          {ATTRIBUTE_PREFIX "platform", platform_of},
+    {ATTRIBUTE_PREFIX "sha256", sha256_of_record}, {signatures, signatures_of_record},
 };
 enum { ATTRIBUTES_COUNT = sizeof(attributes) / sizeof(attributes[0]) };
 
@@ -115,8 +116,6 @@ static int append_value(const struct attributes_of *object, const struct record 
     const char *value = attribute->value(object, record);
     if (!value)
         return no_such(attribute->name, err);
-    if (attribute->value == signatures_of_record)
-        return record_referrers_text(&record->referrers, ret_value) < 0 ? err_no_memory(err) : 0;
     return buf_append_text(ret_value, value) < 0 ? err_no_memory(err) : 0;
 }
 
@@ -131,6 +130,50 @@ static int append_names(const struct attributes_of *object, const struct record 
             return err_no_memory(err);
     }
     return 0;
+}
+
+// ---- signatures --------------------------------------------------------------------------------
+
+static int append_signatures(const struct attributes_of *object, const struct record *record,
+                             const void *context, struct buf *ret_value, struct err *err)
+{
+    const struct record *beside = context; // of the file that holds them, where there is one
+    (void)object;
+    if (!record || !record->has_image)
+        return no_such(signatures, err);
+    bool is_about_it = beside && strcmp(beside->referrers.of, record->manifest_digest) == 0;
+    const struct record_referrers *referrers = &(is_about_it ? beside : record)->referrers;
+    if (!referrers->is_known)
+        return no_such(signatures, err);
+    return record_referrers_text(referrers, ret_value) < 0 ? err_no_memory(err) : 0;
+}
+
+// As collect does: what stands beside an image and is about it may be newer than its own record.
+static int get_signatures(struct virtuals *virtuals, struct call *call,
+                          const struct attributes_of *object, struct buf *ret_value,
+                          struct err *err)
+{
+    const struct collect_options *options = virtuals_collect_options(virtuals);
+    auto_free char *name = reference_signatures_name(object->name);
+    auto_free char *key = name ? tree_key(options->tree, object->directory, name) : NULL;
+    struct tree_listing *listing = NULL;
+    const struct tree_entry *entry;
+    struct record_wanted beside = {.key = key};
+    if (!key)
+        return err_no_memory(err);
+    int error = tree_lookup(options->tree, call, object->directory, name, &listing, &entry, err);
+    if (error == 0) {
+        beside.etag = entry->etag;
+        error = record_cache_get(options->records, call, &beside, 1, err);
+    }
+    bool has = error == 0;
+    if (error == 0 || error == -ENOENT)
+        error =
+            with_record(virtuals, call, object, append_signatures, beside.record, ret_value, err);
+    if (has)
+        record_cache_release(options->records, &beside, 1);
+    tree_listing_unref(listing);
+    return error;
 }
 
 int attributes_list(struct virtuals *virtuals, struct call *call,
@@ -183,6 +226,8 @@ int attributes_get(struct virtuals *virtuals, struct call *call, const struct at
 {
     if (attribute_is_guarded(attribute))
         return append_link(virtuals, call, object, attribute, ret_value, err);
+    if (strcmp(attribute, signatures) == 0)
+        return get_signatures(virtuals, call, object, ret_value, err);
     const struct attribute *known = find(attribute);
     if (!known)
         return no_such(attribute, err);

@@ -92,6 +92,7 @@ def kind(exchange):
     target = exchange.target
     if target.startswith("/v2/"):
         return exchange.method + " " + ("blob" if "/blobs/" in target else
+                                        "referrers" if "/referrers/" in target or "/sha256-" in target else
                                         "manifest" if "/manifests/" in target else "ping")
     own = re.search(r"/\.prereleasefs/(\w+)/", target)
     query = re.search(r"[?&](uploads|partNumber|uploadId|list-type)", target)
@@ -112,8 +113,9 @@ def test_a_tiny_image_costs_no_more_requests_than_the_protocols_need(watched):
     assert kinds == {
         # The registry, per image. docs/decisions/engine.md says what each is for.
         "GET manifest": TINY + 1, "GET blob": 4 * TINY,     # the first tells where tokens are
+        "GET referrers": 5 * TINY,      # the API, its fallback tag, three of cosign's
         # The store, per image.
-        "HEAD tarball": 3 * TINY, "POST uploads": TINY, "PUT partNumber": TINY,
+        "HEAD tarball": 4 * TINY, "POST uploads": TINY, "PUT partNumber": TINY,
         "PUT records": TINY, "POST uploadId": TINY,
         "PUT names": TINY, "DELETE names": TINY,    # since this store settles no races
         # The store, per write.

@@ -4,6 +4,7 @@ tarball beside the image's, told of, and never left out in silence."""
 import base64
 import hashlib
 import json
+import re
 import subprocess
 
 import pytest
@@ -15,6 +16,7 @@ from servers.fake_registry import ENDLESS, FakeRegistry
 from servers.images import OCI
 
 TAG = "example.org/app:v1"
+INDEX = {"schemaVersion": 2, "mediaType": OCI["index"]}
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def verified(directory, key):
 
 
 @pytest.mark.semantics(708)
-def test_a_signature_goes_along(mount, registry, repository, line, key, tmp_path):
+def test_a_signature_goes_along(mount, registry, repository, line, key, tmp_path, skopeo):
     image = images.small().push(registry, repository, "v1")
     signature = signing.sign(registry, repository, image.digest, key)
     there = mount()
@@ -81,6 +83,13 @@ def test_a_signature_goes_along(mount, registry, repository, line, key, tmp_path
     for name in "x.tar", "x.signatures.tar":
         subprocess.run(["tar", "-xf", there.path / "b" / name, "-C", layout], check=True)
     assert verified(layout, key) == 1 and verified(layout, signing.Key()) == 0
+    # on into another registry, under the name that cosign looks for it
+    copy = "%s/copy" % repository
+    for name, tag in ((TAG, "v1"), (names[signature.digest], signing.tag_of(image.digest, ".sig"))):
+        skopeo("copy", "-q", "--preserve-digests", "--dest-tls-verify=false", "oci:%s:%s" % (layout, name),
+               "docker://%s/%s:%s" % (registry.host, copy, tag))
+        assert registry.session().manifest(copy, tag, OCI["manifest"]) == {
+            "v1": image.manifest}.get(tag, signature.manifest)
 
     # told of everywhere
     rows = {row["file"]: row for row in there.rows("b/urls.tsv")}
@@ -93,6 +102,7 @@ def test_a_signature_goes_along(mount, registry, repository, line, key, tmp_path
                       "x.signatures.tar": ("published", "-")}
     page = (there.path / "b/report.html").read_text()
     assert "1 signature, in <code>x.signatures.tar</code>" in page
+    assert re.search(r"entry '?x\.signatures\.tar'? .* other ", (there.path / "b/download.sh").read_text())
     assert "--local-image x.tar.layout" in page and "docker load --input x.signatures" not in page
 
     # again: nothing moves, and the same bytes come of it anywhere
@@ -187,8 +197,7 @@ def put_fake(fake, document):
 
 def listed(*documents, **headers):
     return 200, {"Content-Type": OCI["index"], **headers}, json.dumps(
-        {"schemaVersion": 2, "mediaType": OCI["index"],
-         "manifests": [each.descriptor() for each in documents]}).encode()
+        {**INDEX, "manifests": [each.descriptor() for each in documents]}).encode()
 
 
 @pytest.mark.semantics(710)
@@ -227,6 +236,9 @@ def test_the_referrers_api(fake, mount):
     for number, (answer, words) in enumerate([
             ((403, {}, b""), "answers 403"),
             (listed(first, Link="<%s>; rel=next" % path), "more than 64 pages"),
+            ((200, {"Content-Type": OCI["index"]}, json.dumps({**INDEX, "manifests": [
+                {"mediaType": OCI["index"], "digest": image.digest, "size": 1}] * 600}).encode()),
+             "more than 512 referrers"),
             (listed(first, Link="</v2/other/referrers/x>; rel=next"), "goes on where it cannot"),
             ((200, {"Content-Type": OCI["index"]}, b"{"), "no JSON"),
             ((200, {"Content-Type": OCI["index"]}, ENDLESS), "larger than")], 20):
@@ -360,7 +372,8 @@ def test_signatures_that_come_and_go(mount, registry, repository, line, key):
     signing.sign(registry, repository, image.digest, key)       # comes later: added
     first, column = state()
     assert first["x.tar"][0] == "unchanged" and first["x.signatures.tar"] == ("published", "-")
-    assert column == "signatures=1"
+    assert column == "signatures=1" == there.run("getfattr", "--only-values", "-n", "user.prerelease.signatures",
+                                                 "b/x.tar").stdout
     held = there.object("b/x.signatures.tar")
     signing.sign(registry, repository, image.digest, key, signing.Key())    # another: what is there stays
     second, column = state()

@@ -13,7 +13,8 @@ from servers import images
 
 NOBODY = 65534
 PREFIX = "user.prerelease."
-LISTED = [PREFIX + name for name in ("digest", "etag", "image", "platform", "sha256")]
+LISTED = [PREFIX + name for name in ("digest", "etag", "image", "platform", "sha256",
+                                             "signatures")]
 
 
 @pytest.fixture
