@@ -28,6 +28,7 @@ GENERATED = {"urls.tsv", "report.html", "SHA256SUMS", "status.tsv", "index.html"
              "pinned.ref", "download.sh", "download.ps1"}
 
 
+CHANNEL = "channels/now"
 BEAT = struct.Struct("=d24s")       # since when a program waits, for what
 
 
@@ -233,10 +234,22 @@ class Worker:
         path.mkdir()
         path.rmdir()
 
+    def do_channel(self):
+        """One link, that everybody switches and reads: it is never not there."""
+        channel = self.random.choice(self.mounts) / CHANNEL
+        if self.random.random() < 0.3:
+            self.run("ln", "-sfn", "../" + self.random.choice(self.directories), channel)
+        try:
+            target = os.readlink(channel)
+        except FileNotFoundError as error:
+            raise Wrong("there is no channel") from error
+        if target.removeprefix("../") not in self.directories:
+            raise Wrong("the channel leads to %r" % target)
+
     KINDS = {do_upload: 10, do_cp: 6, do_interrupted_cp: 4, do_publish: 6,
              do_interrupted_publish: 4, do_read: 14, do_read_places: 8, do_list: 10, do_walk: 1,
              do_links: 4, do_status: 3, do_attributes: 4, do_delete: 8, do_rename: 2, do_mv: 2,
-             do_directories: 2}
+             do_directories: 2, do_channel: 2}
 
     # How it looks at what it gets
 

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from bench import usage
-from load_worker import BEAT, Worker, content
+from load_worker import BEAT, CHANNEL, Worker, content
 from mounted import PROGRAM, wait_until
 from servers import images
 
@@ -104,11 +104,13 @@ def check_bucket(there, known):
             assert data == content(*Worker.meaning(name)), key
         elif name in known:
             assert hashlib.sha256(data).hexdigest() == known[name][1], key
+        elif key == CHANNEL + ".rclonelink":
+            assert data.startswith((b"../b", b"../releases/v")), data
         else:
             assert name.endswith(".ref"), key
 
 
-@pytest.mark.semantics(314, 422, 463)
+@pytest.mark.semantics(314, 422, 463, 768)
 def test_everything_at_once(mount, registry, tmp_path):
     options = {"allow_delete": True, "memory": "%dM" % MEMORY_MIB, "log_level": "info"}
     mounts = [mount(**options), mount(**options)]
@@ -117,6 +119,9 @@ def test_everything_at_once(mount, registry, tmp_path):
     for each in mounts:
         for directory in directories:
             (each.path / directory).mkdir(exist_ok=True)
+    (mounts[0].path / CHANNEL).parent.mkdir()
+    (mounts[0].path / CHANNEL).symlink_to("../b0")
+    wait_until((mounts[1].path / CHANNEL).is_symlink)
     (tmp_path / "outside").mkdir()
     programs = Programs(tmp_path, {
         "mounts": [str(each.path) for each in mounts], "directories": directories,
