@@ -3,36 +3,18 @@ program asks a host of the internet by its own name, and a server on loopback an
 
 import contextlib
 import socket
-import threading
 
-from .tls import pass_on
+from .tls import Front, join
 
 
-class ConnectProxy:
+class ConnectProxy(Front):
     """`ways`: "host:port" -> the port on loopback. Anything else is refused; `asked` has all."""
 
     def __init__(self, ways):
+        super().__init__()
         self.ways = dict(ways)
         self.asked = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.url = "http://127.0.0.1:%d" % self._listener.getsockname()[1]
-
-    def start(self):
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def stop(self):
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+        self.url = "http://127.0.0.1:%d" % self.port
 
     def _serve(self, client):
         with client, contextlib.suppress(OSError):
@@ -50,7 +32,4 @@ class ConnectProxy:
                 return
             with socket.create_connection(("127.0.0.1", port)) as server:
                 client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                back = threading.Thread(target=pass_on, args=(server, client), daemon=True)
-                back.start()
-                pass_on(client, server)
-                back.join()
+                join(client, server)

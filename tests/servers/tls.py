@@ -63,21 +63,12 @@ def _general_name(name):
     return x509.DNSName(name)
 
 
-class TlsFront:
-    """Listens on loopback and passes on to `upstream` what comes through TLS."""
+class Front:
+    """Listens on loopback; _serve(client) has each that comes, on a thread of its own."""
 
-    def __init__(self, upstream, certificate, only_version=None):
-        parts = urllib.parse.urlsplit(upstream)
-        self._upstream = (parts.hostname, parts.port)
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificate)
-        if only_version:    # of those that OpenSSL has switched off, too
-            self._context.set_ciphers("ALL:@SECLEVEL=0")
-            self._context.minimum_version = self._context.maximum_version = only_version
+    def __init__(self):
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self._listener.getsockname()[1]
-        self.host = "localhost:%d" % self.port
-        self.url = "https://" + self.host
 
     def start(self):
         threading.Thread(target=self._accept, daemon=True).start()
@@ -96,19 +87,39 @@ class TlsFront:
                 return
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
-    def _serve(self, client):
-        with client, contextlib.suppress(OSError):
-            with self._context.wrap_socket(client, server_side=True) as tls, \
-                    socket.create_connection(self._upstream) as server:
-                back = threading.Thread(target=pass_on, args=(server, tls), daemon=True)
-                back.start()
-                pass_on(tls, server)
-                back.join()
+
+def join(client, server):
+    """Passes on what comes from either, until both have ended."""
+    back = threading.Thread(target=_pass_on, args=(server, client), daemon=True)
+    back.start()
+    _pass_on(client, server)
+    back.join()
 
 
-def pass_on(source, target):
-    """All that comes from one socket to another, and the end of it."""
+def _pass_on(source, target):
     with contextlib.suppress(OSError, ValueError):
         shutil.copyfileobj(source.makefile("rb", 0), target.makefile("wb", 0), 1 << 16)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)
+
+
+class TlsFront(Front):
+    """Passes on to `upstream` what comes through TLS."""
+
+    def __init__(self, upstream, certificate, only_version=None):
+        super().__init__()
+        parts = urllib.parse.urlsplit(upstream)
+        self._upstream = (parts.hostname, parts.port)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate)
+        if only_version:    # of those that OpenSSL has switched off, too
+            self._context.set_ciphers("ALL:@SECLEVEL=0")
+            self._context.minimum_version = self._context.maximum_version = only_version
+        self.host = "localhost:%d" % self.port
+        self.url = "https://" + self.host
+
+    def _serve(self, client):
+        with client, contextlib.suppress(OSError):
+            with self._context.wrap_socket(client, server_side=True) as tls, \
+                    socket.create_connection(self._upstream) as server:
+                join(tls, server)
