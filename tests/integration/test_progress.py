@@ -104,16 +104,16 @@ def test_a_slow_publish_is_watched_with_bars_with_lines_and_with_cat(slow):
         time.sleep(0.6)
     slow.go.set()
     assert (copy.wait(60), bars.wait(), lines.wait(60)) == (0, 0, 0)
-    assert bars.screen() == ["x.tar: published, 12.6 MB"]
+    assert bars.screen() == ["x.tar: published, 12.6 MB: no signatures"]
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", ESCAPE.sub("", bars.text).replace("\r", ""))
     told = lines.stdout.read().splitlines()
     assert re.match(r"x\.tar: +\d+%, \d+\.\d of 12\.6 MB, \d", told[0]), told
-    assert told[-1] == "x.tar: published, 12.6 MB"
+    assert told[-1] == "x.tar: published, 12.6 MB: no signatures"
     assert not ESCAPE.search("\n".join(told))
     # And when all is over: how it ended.
     done = progress(slow.path / "b")
     assert (done.returncode, done.stdout) == (
-        0, "nothing is being published there; the last: x.tar: published, 12.6 MB\n")
+        0, "nothing is being published there; the last: x.tar: published, 12.6 MB: no signatures\n")
 
 
 @pytest.mark.semantics(616)
@@ -135,7 +135,7 @@ def test_a_command_is_run_and_its_status_is_the_exit_status(slow):
     threading.Timer(1, slow.go.set).start()
     bars = Terminal("b", "cp", refs, "b/", cwd=slow.path)
     assert bars.wait() == 0
-    assert bars.screen() == ["x.tar: published, 12.6 MB"] and "[#" in bars.text
+    assert bars.screen() == ["x.tar: published, 12.6 MB: no signatures"] and "[#" in bars.text
     wrong = slow.reference_file(slow.line.replace(":v1", ":v2"), name="wrong.ref")
     done = progress("b", "cp", wrong, "b/", cwd=slow.path)
     assert done.returncode == 1 and done.stdout.startswith("x.tar: failed: "), done
