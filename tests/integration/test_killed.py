@@ -351,7 +351,7 @@ def test_odd_names_and_odd_notes(mount, put, begin, upload_ids):
     names = ["a:b+c d%20&é\"<>.tar", "%.tar", "ü" * 120 + ".tar"]
     put(note(directory="o d/+%2F", names=names))
     kept = {put(b""), put(b"{}"), put(b"[" * 100000), put(b"x" * MIB),
-            put(note(names=["a"] * 10000))}
+            put(note(names=["a"] * 20000))}
     for name in names:
         begin("o d/+%2F/" + name)
     begin("o d/+%2F/" + names[0])
