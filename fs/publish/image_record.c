@@ -67,14 +67,18 @@ static int record_layers(const struct image *image, struct record *record)
     return 0;
 }
 
+struct record *image_begin_record(const struct image *image, const char *etag)
+{
+    char sha256[SHA256_HEX_SIZE];
+    pump_sha256(image->pump, sha256);
+    return record_new(image->key, etag, image->archive->size_bytes, sha256,
+                      clock_now_ms(image->place->store->clock), image->place->publisher_uid);
+}
+
 int image_make_record(void *context, const char *etag, struct record **ret_record, struct err *err)
 {
     const struct image *image = context;
-    char sha256[SHA256_HEX_SIZE];
-    pump_sha256(image->pump, sha256);
-    struct record *record =
-        record_new(image->key, etag, image->archive->size_bytes, sha256,
-                   clock_now_ms(image->place->store->clock), image->place->publisher_uid);
+    struct record *record = image_begin_record(image, etag);
     if (!record)
         return err_no_memory(err);
     const struct registry_image *resolved = image->resolved;

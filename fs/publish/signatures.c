@@ -1,5 +1,6 @@
 #include "signatures.h"
 
+#include "image_record.h"
 #include "reference_file.h"
 
 #include "../path.h"
@@ -160,11 +161,7 @@ void signatures_fill_record(const struct image *image, struct record_referrers *
 static int make_record(void *context, const char *etag, struct record **ret_record, struct err *err)
 {
     const struct image *image = context;
-    char sha256[SHA256_HEX_SIZE];
-    pump_sha256(image->pump, sha256);
-    struct record *record =
-        record_new(image->key, etag, image->archive->size_bytes, sha256,
-                   clock_now_ms(image->place->store->clock), image->place->publisher_uid);
+    struct record *record = image_begin_record(image, etag);
     if (!record)
         return err_no_memory(err);
     signatures_fill_record(image->of, &record->referrers);
