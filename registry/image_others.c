@@ -48,6 +48,14 @@ static int choose_listed(struct selection *selection, const struct registry_plat
         size_t chosen;
         if (registry_manifest_choose(selection->index, &platforms->list[i], &chosen, err) < 0)
             return -err->errnum;
+        if (selection->choices[chosen] == IMAGE) {
+            char text[100];
+            registry_platform_format(&platforms->list[i], text);
+            return err_set(err, EINVAL,
+                           "platform= names one image twice: %s is the one that a platform before "
+                           "it gives; leave it out",
+                           text);
+        }
         selection->choices[chosen] = IMAGE;
     }
     return 0;

@@ -93,27 +93,28 @@ static bool is_next(const char *parameters, const char *end)
     return false;
 }
 
+// What follows the beginning; NULL where it begins otherwise, or is NULL.
+static const char *behind(const char *text, const char *beginning)
+{
+    return text != NULL && begins_with(text, beginning) ? text + strlen(beginning) : NULL;
+}
+
 // Whoever is asked next is the registry again, whatever host the link names.
 static int take_path(const char *target, size_t size, const char *repository, char **ret_path,
                      struct err *err)
 {
     auto_free char *url = size <= PATH_MAX_BYTES ? strndup(target, size) : NULL;
-    auto_free char *prefix = NULL;
     if (size <= PATH_MAX_BYTES && url == NULL)
         return err_no_memory(err);
-    if (asprintf(&prefix, "/v2/%s/", repository) < 0) {
-        prefix = NULL;
-        return err_no_memory(err);
-    }
     const char *authority = url != NULL ? strstr(url, "://") : NULL;
     const char *path = authority != NULL ? strchr(authority + 3, '/') : url;
-    bool is_right = path != NULL && begins_with(path, prefix) &&
-                    begins_with(path + strlen(prefix), "referrers/") && strstr(path, "..") == NULL;
+    const char *rest = behind(behind(path, "/v2/"), repository);
+    bool is_right = behind(rest, "/referrers/") != NULL && strstr(path, "..") == NULL;
     for (const char *c = path; is_right && *c != '\0'; c++)
         is_right = *c > ' ' && *c <= '~' && *c != '#';
     if (!is_right)
         return err_set(err, EPROTO, "its list of referrers goes on where it cannot");
-    *ret_path = strdup(path + strlen(prefix));
+    *ret_path = strdup(rest + strlen("/"));
     return *ret_path != NULL ? 0 : err_no_memory(err);
 }
 

@@ -39,7 +39,14 @@ static int set_taken(const struct image *image, const struct s3_head *head, stru
                        "an object that was not published from a reference (ETag %s, %" PRIu64
                        " bytes) stands under that name: choose another name, or remove it first",
                        head->etag, head->size_bytes);
-    if (is_same_text(digest, registry_image_digest(image->resolved)))
+    bool is_same = is_same_text(digest, registry_image_digest(image->resolved));
+    if (is_same && is_same_text(tag, image->line->tag))
+        return err_set(err, EEXIST,
+                       "the same image (%s) stands there already with other platforms or "
+                       "attestations, or in another order of them: write platform= as it was, "
+                       "choose another name, or mount with -o overwrite",
+                       digest);
+    if (is_same)
         return err_set(err, EEXIST,
                        "the same image (%s) stands there already with the tag %s, this one has %s: "
                        "choose another name, or mount with -o overwrite",

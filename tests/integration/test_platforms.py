@@ -102,6 +102,12 @@ def test_a_list_of_platforms(mount, registry, reference, index, skopeo):
         reply = registry.session().request("GET", "/v2/copied-%s/manifests/1" % name, "copied-" + name,
                                            headers={"Accept": image.media_type})
         assert reply.content == image.manifest
+    assert there.publish("b", reference + " list.tar.gz platform=linux/amd64,linux/arm64",
+                         name="order.ref").returncode != 0
+    assert "in another order" in there.why("b")[1]
+    assert there.publish("b", reference + " no.tar platform=linux/arm,linux/arm/v7",
+                         name="twice.ref").returncode != 0
+    assert "names one image twice: linux/arm/v7 is the one" in there.why("b")[1]
     assert there.publish("b", reference + " no.tar platform=linux/amd64,linux/s390x",
                          name="no.ref").returncode != 0
     assert "no image of linux/s390x; platform= can be one of: linux/arm64, linux/amd64, " \
