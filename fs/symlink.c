@@ -47,5 +47,8 @@ int symlink_check_target(const char *directory, const char *target, struct err *
         target += size;
         target += strspn(target, "/");
     }
-    return up <= depth ? 0 : err_set(err, EXDEV, "the link's target lies outside the mount");
+    return up <= depth ? 0
+                       : err_set(err, EXDEV,
+                                 "the link's target lies outside the mount: write the way to it "
+                                 "from the link's own directory (ln -sr finds it)");
 }
