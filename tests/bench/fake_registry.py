@@ -54,7 +54,9 @@ class Registry:
 
     def handle(self, request, answer):
         name = request.path.rsplit("/", 1)[1]
-        if "/manifests/" in request.path:
+        if name.startswith("sha256-"):      # where signatures would be: nobody has signed it
+            answer(404)
+        elif "/manifests/" in request.path:
             answer(200, {"Content-Type": OCI["manifest"], "Docker-Content-Digest":
                          digest_of(self._manifest)}, self._manifest)
         elif name in self._config:

@@ -87,7 +87,7 @@ def test_store_frees_what_is_deleted(store, s3, bucket):
     before = store.bytes_used()
     s3.delete_object(Bucket=bucket, Key="big")
     # The gateway does so by itself, behind whatever the tests before this one have deleted.
-    wait_until(lambda: store.collect() or store.bytes_used() < before - (32 << 20), 60, "collection")
+    wait_until(lambda: store.collect() or store.bytes_used() < before - (32 << 20), 300, "collection")
 
 
 @pytest.mark.parametrize("kind", ["anonymous", "basic", "token", "redirect"])
